@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reads /proc/meminfo and the module's reference count; see leaks.h.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "leaks.h"
+
+static long meminfo(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+	long kb = 0;
+
+	if (at)
+		sscanf(at + strlen(key), ": %ld", &kb);
+	return kb;
+}
+
+static void read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
+
+	text[n > 0 ? n : 0] = 0;
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Empties caches, so that what is left is in use. */
+static void drop_caches(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "3", 1) != 1)
+		note("/proc/sys/vm/drop_caches cannot be written");
+	close(fd);
+	usleep(100000);
+}
+
+void usage_get(struct usage *u)
+{
+	char text[8192];
+
+	drop_caches();
+	read_file("/sys/module/kvm/refcnt", text, sizeof(text));
+	if (sscanf(text, "%ld", &u->module_refs) != 1)
+		u->module_refs = -1;
+	read_file("/proc/meminfo", text, sizeof(text));
+	u->slab_kb = meminfo(text, "\nSlab");
+	u->page_tables_kb = meminfo(text, "\nPageTables") +
+			    meminfo(text, "\nSecPageTables");
+	u->used_kb = meminfo(text, "MemTotal") - meminfo(text, "\nMemFree") -
+		     meminfo(text, "\nCached") - meminfo(text, "\nBuffers");
+}
+
+/*
+ * VMs are freed after RCU grace periods and from work queues: an amount still
+ * held is given two seconds to go.
+ */
+void usage_check(const struct usage *before, long tolerated_kb)
+{
+	struct usage now;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		usage_get(&now);
+		if (now.slab_kb - before->slab_kb <= tolerated_kb &&
+		    now.used_kb - before->used_kb <= tolerated_kb &&
+		    now.module_refs == before->module_refs)
+			return;
+	}
+	fail("slab %ld -> %ld KiB, used %ld -> %ld KiB, page tables "
+	     "%ld -> %ld KiB, module references %ld -> %ld",
+	     before->slab_kb, now.slab_kb, before->used_kb, now.used_kb,
+	     before->page_tables_kb, now.page_tables_kb,
+	     before->module_refs, now.module_refs);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Leak check: what the kernel holds before and after. Slab counts and page
+ * table pages move a little by themselves, so a caller compares after a few
+ * rounds of the same work and names the growth it tolerates.
+ */
+#ifndef TESTS_LEAKS_H
+#define TESTS_LEAKS_H
+
+#include "harness.h"
+
+struct usage {
+	long slab_kb;			/* Slab: of /proc/meminfo */
+	long page_tables_kb;		/* PageTables + SecPageTables */
+	long used_kb;			/* MemTotal - MemFree - page cache */
+	long module_refs;		/* users of kvm; -1: not a module */
+};
+
+void usage_get(struct usage *u);
+/* Fails the test when memory grew by more, or the references changed. */
+void usage_check(const struct usage *before, long tolerated_kb);
+
+#endif

@@ -58,7 +58,7 @@
 	  "Guest TR selector")									\
 	X(0x0810, GUEST_INTR_STATUS,		16, GUEST, CPU2_VIRTUAL_INTR_DELIVERY,	HEX,	\
 	  "Guest interrupt status")								\
-	X(0x0812, GUEST_PML_INDEX,		16, GUEST, CPU2_ENABLE_PML,		DEC,	\
+	X(0x0812, PML_INDEX,			16, GUEST, CPU2_ENABLE_PML,		DEC,	\
 	  "PML index")										\
 	X(0x0814, GUEST_UINV,			16, GUEST, ENTRY_CTL_LOAD_UINV,		HEX,	\
 	  "Guest UINV")										\
@@ -328,7 +328,7 @@
 	  "Guest SMBASE")									\
 	X(0x482a, GUEST_SYSENTER_CS,		32, GUEST, ALWAYS,			HEX,	\
 	  "Guest IA32_SYSENTER_CS")								\
-	X(0x482e, GUEST_PREEMPTION_TIMER,	32, GUEST, PIN_PREEMPTION_TIMER,	DEC,	\
+	X(0x482e, PREEMPTION_TIMER_VALUE,	32, GUEST, PIN_PREEMPTION_TIMER,	DEC,	\
 	  "VMX-preemption timer value")								\
 	/* 32-bit host-state field */								\
 	X(0x4c00, HOST_SYSENTER_CS,		32, HOST, ALWAYS,			HEX,	\

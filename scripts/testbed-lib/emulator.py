@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+Bochs: which build to use, its configuration, and a run from start to end with
+the two streams that come out of its debug port (see agent.c) taken apart.
+"""
+
+import base64
+import ctypes
+import glob
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import packages
+from common import HERE, TREE, Error, build_path, progress
+
+MODEL = 'corei7_skylake_x'
+IPS = 200_000_000
+
+# Memory that one Bochs can hold; the rest it swaps to a file.
+HOST_MEMORY_MAX = 2048
+
+# Disk images are whole cylinders of 16 heads and 32 sectors.
+CYLINDER = 16 * 32 * 512
+
+# The machine's clock starts here, so that runs repeat exactly.
+START_TIME = 1767225600
+
+# MSRs that Linux uses and Bochs does not know.
+MSRS = '0x0e7 0x0e8 0x1d9'
+
+STDOUT, STDERR, STATUS, FILES, NOTE, FAILURE = 1, 2, 3, 4, 5, 6
+
+BOOT_MARK = b'testbed: boot\n'
+
+# What the host kernel prints when something is wrong with it.
+TROUBLE = re.compile(
+    r'BUG:|WARNING: |Oops|kernel BUG at|general protection fault|'
+    r'Kernel panic|blocked for more than \d+ seconds|'
+    r'rcu_\w+ (self-)?detected|rcu: INFO:|soft lockup|hard LOCKUP|'
+    r'unchecked MSR access|UBSAN:|KASAN:|refcount_t:|list_(add|del) corrupt|'
+    r'Bad page|sleeping function called|scheduling while atomic|'
+    r'circular locking|recursive locking|inconsistent lock state|'
+    r'suspicious RCU usage|DEBUG_LOCKS_WARN_ON|kmemleak: \d+ new|'
+    r'stack segment|double fault|Objects remaining|memory leak')
+
+
+class Bochs:
+    """A build of Bochs: how to start it."""
+
+    def __init__(self, name, program, bios, vgabios, env=(), typed=''):
+        self.name = name
+        self.program = program
+        self.bios = bios
+        self.vgabios = vgabios
+        self.env = dict(env)
+        self.typed = typed	# what its debugger wants to hear first
+        self.display = 'term' if typed else 'nogui'
+
+
+def optimised():
+    script = os.path.join(TREE, 'scripts/bochs/build')
+    done = subprocess.run([script, '--quiet'], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
+    if done.returncode:
+        raise Error(done.stderr.strip() or f'{script} failed')
+    share = os.path.join(packages.fetch('bochsbios'), 'usr/share/bochs')
+    vga = os.path.join(packages.fetch('vgabios'), 'usr/share/vgabios')
+    return Bochs('optimised', done.stdout.strip(),
+                 f'{share}/BIOS-bochs-latest', f'{vga}/vgabios.bin')
+
+
+def packaged():
+    raise Error('not yet')
+
+
+def find_bochs(which):
+    if which == 'optimised':
+        return optimised()
+    if which == 'packaged':
+        return packaged()
+    try:
+        return optimised()
+    except Error as e:
+        progress.note(f'{e}')
+        progress.note('using the packaged Bochs, about four times slower')
+        return packaged()
+
+
+class Machine:
+    """What the emulated machine is made of."""
+
+    def __init__(self):
+        self.model = MODEL
+        self.cpus = 1
+        self.memory = 1024
+        self.disks = []
+        self.console = None	# a terminal device, for the serial port
+
+
+def disk_lines(disks):
+    for i, path in enumerate(disks):
+        cylinders = os.path.getsize(path) // CYLINDER
+        yield (f'ata{i // 2}-{("master", "slave")[i % 2]}: type=disk, '
+               f'mode=flat, path="{path}", cylinders={cylinders}, '
+               'heads=16, spt=32')
+
+
+def configuration(bochs, machine, folder):
+    host = min(machine.memory, HOST_MEMORY_MAX)
+    msrs = os.path.join(folder, 'msrs')
+    with open(msrs, 'w') as f:
+        for address in MSRS.split():
+            f.write(f'{address} 0 00000000 00000000 00000000 00000000 '
+                    '00000000 00000000\n')
+    lines = [
+        'config_interface: textconfig',
+        f'display_library: {bochs.display}',
+        f'cpu: model={machine.model}, count={machine.cpus}, ips={IPS}, '
+        f'reset_on_triple_fault=0, ignore_bad_msrs=1, msrs="{msrs}"',
+        f'memory: guest={machine.memory}, host={host}',
+        f'romimage: file="{bochs.bios}", options=fastboot',
+        f'vgaromimage: file="{bochs.vgabios}"',
+        f'clock: sync=none, time0={START_TIME}',
+        'boot: disk',
+        'ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15',
+        *disk_lines(machine.disks),
+        'port_e9_hack: enabled=1',
+        'panic: action=fatal',
+        'error: action=report',
+        'info: action=ignore',
+        'debug: action=ignore',
+        f'log: "{folder}/bochs.log"',
+    ]
+    if machine.console:
+        lines.append(f'com1: enabled=1, mode=term, dev="{machine.console}"')
+    return '\n'.join(lines) + '\n'
+
+
+def in_child():
+    """
+    Bochs dies with us, gets no Ctrl-C of its own, and never sees SIGALRM: its
+    speed display can deadlock with its log.
+    """
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+# One stream, two senders: text below 0x80 is the kernel's, the rest frames.
+
+FRAME_DATA = bytes(range(0x80, 0xc0))
+BASE64 = (b'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+          b'0123456789+/')
+TO_BASE64 = bytes.maketrans(FRAME_DATA, BASE64)
+ASCII = bytes(range(0x80))
+HIGH = bytes(range(0x80, 0x100))
+
+
+class Stream:
+    """Takes the bytes of the debug port apart."""
+
+    def __init__(self, frame, text):
+        self.frame = frame	# called with (channel, data)
+        self.text = text	# called with the kernel's text
+        self.partial = b''
+        self.channel = None
+
+    def feed(self, data):
+        text = data.translate(None, HIGH)
+        if text:
+            self.text(text)
+        for piece in re.findall(rb'[\x80-\xbf]+|[\xc0-\xff]',
+                                data.translate(None, ASCII)):
+            if piece[0] < 0xc0:
+                self.partial += piece
+            elif piece[0] == 0xff:
+                self.end()
+            else:
+                self.channel = piece[0] & 0x3f
+                self.partial = b''
+
+    def end(self):
+        if self.channel is None:
+            return
+        coded = self.partial.translate(TO_BASE64)
+        self.frame(self.channel,
+                   base64.b64decode(coded + b'=' * (-len(coded) % 4)))
+        self.channel = None
+        self.partial = b''
+
+
+class Run:
+    """One life of the emulated machine."""
+
+    def __init__(self, bochs, machine, folder, timeout):
+        self.bochs = bochs
+        self.machine = machine
+        self.folder = folder
+        self.timeout = timeout
+        self.status = None
+        self.failure = None
+        self.files = bytearray()
+        self.console = bytearray()	# all that the kernel printed
+        self.ready_at = None		# length of it when the command began
+        self.boot_seconds = None
+        self.boots = 0
+        self.started = time.monotonic()
+        self.timed_out = False
+
+    # What arrives.
+
+    def frame(self, channel, data):
+        if channel in (STDOUT, STDERR):
+            progress.clear()
+            out = sys.stdout if channel == STDOUT else sys.stderr
+            out.buffer.write(data)
+            out.flush()
+        elif channel == STATUS:
+            self.status = int(data)
+        elif channel == FILES:
+            self.files += data
+        elif channel == NOTE:
+            self.note(data.decode().strip())
+        elif channel == FAILURE:
+            self.failure = data.decode().strip()
+
+    def note(self, what):
+        if what == 'modules':
+            self.ready_at = len(self.console)
+            progress.step('loading modules')
+        elif what == 'ready':
+            self.boot_seconds = time.monotonic() - self.started
+            progress.step('running the command')
+
+    def text(self, data):
+        if BOOT_MARK in data:
+            self.boots += 1
+            progress.step('booting the host kernel')
+        self.console += data
+
+    # The life itself.
+
+    def start(self):
+        config = os.path.join(self.folder, 'bochsrc')
+        with open(config, 'w') as f:
+            f.write(configuration(self.bochs, self.machine, self.folder))
+        self.process = subprocess.Popen(
+            [self.bochs.program, '-q', '-f', config],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=open(os.path.join(self.folder, 'stderr'), 'wb'),
+            env=dict(os.environ, **self.bochs.env), cwd=self.folder,
+            preexec_fn=in_child)
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def over_time(self):
+        return self.timeout and \
+            time.monotonic() - self.started > self.timeout
+
+    def follow(self):
+        """Until the machine is off, dead or out of time."""
+        stream = Stream(self.frame, self.text)
+        pipe = self.process.stdout.fileno()
+        while True:
+            ready, _, _ = select.select([pipe], [], [], 0.25)
+            progress.tick()
+            if ready:
+                data = os.read(pipe, 1 << 16)
+                if not data:
+                    return
+                stream.feed(data)
+            if self.boots > 1 or self.over_time():
+                self.timed_out = self.boots < 2
+                return
+
+    def live(self):
+        self.start()
+        try:
+            self.follow()
+        finally:
+            self.kill()
+
+    # What to make of it.
+
+    def kernel_log(self):
+        text = self.console.decode('utf-8', 'replace').replace('\r', '')
+        return text.partition(BOOT_MARK.decode())[2]
+
+    def trouble(self):
+        """The lines in which the kernel complained since modules loaded."""
+        since = self.console[self.ready_at or 0:]
+        text = since.decode('utf-8', 'replace').replace('\r', '')
+        return [line for line in text.splitlines() if TROUBLE.search(line)]
+
+    def why_dead(self):
+        """Bochs's own words, when it ended before the command did."""
+        path = os.path.join(self.folder, 'bochs.log')
+        words = []
+        if os.path.exists(path):
+            with open(path, errors='replace') as f:
+                words = [line.strip() for line in f if 'PANIC' in line or
+                         '>>PANIC<<' in line or 'rror' in line]
+        return '\n'.join(words[-5:])

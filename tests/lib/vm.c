@@ -482,3 +482,19 @@ void vcpu_until_at(struct vcpu *v, int want, const char *file, int line)
 	fail_at(file, line, "expected %s, got %s", exit_name(want),
 		got < STOP_DONE ? exit_text(v) : exit_name(got));
 }
+
+struct vcpu *guest_start(void (*entry)(void))
+{
+	struct vcpu *v = vcpu_new(vm_new(), 0);
+
+	vcpu_long(v, entry);
+	return v;
+}
+
+void guest_run(void (*entry)(void))
+{
+	struct vcpu *v = guest_start(entry);
+
+	vcpu_done(v);
+	vm_free(v->vm);
+}

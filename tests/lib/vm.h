@@ -241,6 +241,10 @@ int vcpu_go(struct vcpu *v);
 void vcpu_until_at(struct vcpu *v, int want, const char *file, int line);
 #define vcpu_until(v, want)	vcpu_until_at(v, want, __FILE__, __LINE__)
 #define vcpu_done(v)		vcpu_until(v, STOP_DONE)
+/* In one step: a standard VM with one vCPU that starts at entry ... */
+struct vcpu *guest_start(void (*entry)(void));
+/* ... and one that runs to its end, with nothing to do for the host. */
+void guest_run(void (*entry)(void));
 const char *exit_name(int reason);
 const char *exit_text(struct vcpu *v);
 static inline u8 *io_data(struct vcpu *v)

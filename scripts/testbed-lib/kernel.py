@@ -50,6 +50,8 @@ CMD_LINE_PTR = 0x228
 
 PT_LOAD = 1
 
+SIGNED = b'~Module signature appended~\n'
+
 
 def unpack_payload(data):
     """The compressed kernel inside a bzImage, unpacked."""
@@ -163,15 +165,28 @@ def module_name(path):
 
 
 def read_module(path):
+    """A module as insmod takes it: unpacked, and without its signature."""
     with open(path, 'rb') as f:
         data = f.read()
     if path.endswith('.xz'):
-        return lzma.decompress(data)
-    if path.endswith('.zst'):
+        data = lzma.decompress(data)
+    elif path.endswith('.zst'):
         need_program('zstd', 'zstd')
-        return subprocess.run(['zstd', '-dc'], input=data, check=True,
+        data = subprocess.run(['zstd', '-dc'], input=data, check=True,
                               stdout=subprocess.PIPE).stdout
-    return data
+    return unsigned(data)
+
+
+def unsigned(data):
+    """
+    Checking a signature takes the emulated machine seconds. It stands at the
+    end: signer data, a 12-byte record with their length, and a mark.
+    """
+    if not data.endswith(SIGNED):
+        return data
+    end = len(data) - len(SIGNED)
+    length, = struct.unpack('>I', data[end - 4:end])
+    return data[:end - 12 - length]
 
 
 def module_info(data):

@@ -57,6 +57,7 @@
 #define KVM_MAX_MEMSLOTS	32764
 #define KVM_MAX_CPUID_ENTRIES	256
 #define KVM_MAX_SLOT_PAGES	((1ul << 31) - 1)
+#define KVM_CPUID_MAP_SIZE	128	/* the first 32 leaves of 4 ranges */
 
 /* Offsets, in pages, of what a vCPU fd lets its owner map. */
 #define KVM_RUN_PAGE		0
@@ -272,6 +273,8 @@ enum kvm_request {
 struct kvm_mmio_fragment {
 	gpa_t gpa;
 	u8 data[64];
+#define KVM_MCE_BANKS		10
+
 	unsigned int len;
 };
 
@@ -282,6 +285,7 @@ struct kvm_emulator;
 
 /* Guest state that a VM exit does not change and no backend holds. */
 struct kvm_vcpu_arch_msrs {
+	u64 mce[KVM_MCE_BANKS][4];	/* CTL, STATUS, ADDR, MISC */
 	u64 apic_base;
 	u64 misc_enable;
 	u64 tsc_adjust;
@@ -352,6 +356,8 @@ struct kvm_vcpu {
 	struct kvm_events ev;
 	bool request_interrupt_window;
 
+	/* By cpuid_map_slot(): where the entries of a leaf lie in cpuid[]. */
+	struct { u8 first, last; } cpuid_map[KVM_CPUID_MAP_SIZE];
 	/* Time. */
 	u64 tsc_khz;			/* the guest's frequency */
 	u64 tsc_offset;
@@ -395,6 +401,12 @@ struct kvm_vcpu {
 #define KVM_CPUF_LA57		BIT(10)
 #define KVM_CPUF_PSE36		BIT(11)
 #define KVM_CPUF_XSAVES		BIT(12)
+#define KVM_CPUF_TSC_ADJUST	BIT(21)
+#define KVM_CPUF_UMIP		BIT(22)
+#define KVM_CPUF_ARCH_CAPS	BIT(23)
+#define KVM_CPUF_APIC		BIT(24)
+#define KVM_CPUF_FLUSH_L1D	BIT(25)
+#define KVM_CPUF_MCA		BIT(26)
 #define KVM_CPUF_MTRR		BIT(13)
 #define KVM_CPUF_MWAIT		BIT(14)
 #define KVM_CPUF_RDPID		BIT(15)
@@ -416,6 +428,7 @@ struct kvm_caps {
 	u64 xcr0;			/* state components a guest may enable */
 	u64 xss;
 	bool ept, ept_ad, unrestricted_guest, vpid;
+	bool spec_ctrl;			/* IA32_SPEC_CTRL is switched */
 	bool ept_2m, ept_1g;
 	int ept_levels;			/* deepest walk the processor offers */
 	bool tsc_scaling;
@@ -642,6 +655,8 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu);
 void kvm_queue_exception(struct kvm_vcpu *vcpu, u8 vector);
 void kvm_queue_exception_e(struct kvm_vcpu *vcpu, u8 vector, u32 error_code);
 void kvm_queue_page_fault(struct kvm_vcpu *vcpu, unsigned long cr2,
+/* CR2 or DR6 as the delivery of ev.exception would leave them; once. */
+void kvm_deliver_exception_payload(struct kvm_vcpu *vcpu);
 			  u32 error_code);
 void kvm_queue_db(struct kvm_vcpu *vcpu, unsigned long dr6_bits);
 void kvm_inject_x86_exception(struct kvm_vcpu *vcpu,
@@ -656,6 +671,10 @@ int kvm_set_cr0(struct kvm_vcpu *vcpu, unsigned long cr0);
 int kvm_set_cr3(struct kvm_vcpu *vcpu, unsigned long cr3);
 int kvm_set_cr4(struct kvm_vcpu *vcpu, unsigned long cr4);
 int kvm_set_cr8(struct kvm_vcpu *vcpu, unsigned long cr8);
+/* Bits of CR0 that exist; others are ignored when written. */
+#define CR0_DEFINED	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | \
+			 X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | \
+			 X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 unsigned long kvm_get_cr8(struct kvm_vcpu *vcpu);
 int kvm_set_xcr(struct kvm_vcpu *vcpu, u32 index, u64 xcr);
 int kvm_set_dr(struct kvm_vcpu *vcpu, int dr, unsigned long val);
@@ -763,6 +782,7 @@ int kvm_set_guest_debug(struct kvm_vcpu *vcpu,
 /* After hardware_setup: what KVM_GET_SUPPORTED_CPUID reports. */
 int kvm_cpuid_setup(void);
 /*
+/* Also makes a new vCPU's model, with no entries and not loaded. */
  * *nent holds the room in `entries` and receives the count. -E2BIG: too
  * little room, *nent is unchanged or tells what is needed, as documented.
  */
@@ -787,7 +807,11 @@ void kvm_msr_reset(struct kvm_vcpu *vcpu, bool init);
  */
 int kvm_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host);
 int kvm_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host);
+bool kvm_efer_valid_host(u64 efer);	/* the host's processor has the bits */
 /* Lists for KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST. */
+bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base);
+/* By the widest linear address of the guest's processor. */
+bool kvm_is_canonical(const struct kvm_vcpu *vcpu, u64 la);
 const u32 *kvm_msr_list(u32 *count);
 const u32 *kvm_msr_feature_list(u32 *count);
 int kvm_get_msr_feature(u32 index, u64 *data);

@@ -80,6 +80,8 @@ static u32 *entry_reg(struct kvm_cpuid_entry2 *e, enum cpuid_reg reg)
 #define MCDT_NO			BIT(5)
 /* Leaf 80000007H, EDX. */
 #define INVARIANT_TSC		BIT(8)
+/* Leaf 80000008H, EBX. */
+#define WBNOINVD		BIT(9)
 
 /*
  * What may be offered. Rows of one register add up. `host`: a guest may have
@@ -140,6 +142,7 @@ static const struct feature_row feature_rows[] = {
 	{ 0x80000001, 0, EDX, KERNEL(LM),
 	  F(SYSCALL) | F(NX) | F(GBPAGES) | F(RDTSCP) | F(LM) },
 	{ 0x80000007, 0, EDX, RAW, INVARIANT_TSC },
+	{ 0x80000008, 0, EBX, RAW, WBNOINVD },
 };
 
 /* What a feature depends on: a capability of the backend, or state in XCR0. */

@@ -310,6 +310,22 @@ static int get_write_only(struct kvm_vcpu *vcpu, u32 index, u64 *data,
 	return 1;
 }
 
+static int get_debugctl(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host)
+{
+	return backend->get_msr(vcpu, index, data);
+}
+
+/*
+ * Single-stepping on branches works. Recording of branches may be asked for,
+ * and the register does not keep that: the records always read 0.
+ */
+static int set_debugctl(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
+{
+	if (data & ~(u64)(DEBUGCTLMSR_BTF | DEBUGCTLMSR_LBR))
+		return 1;
+	return backend->set_msr(vcpu, index, data & DEBUGCTLMSR_BTF);
+}
+
 /* ---- speculation control ------------------------------------------------ */
 
 static bool spec_ctrl_wanted(struct kvm_vcpu *vcpu)
@@ -400,7 +416,10 @@ static int set_flush_cmd(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 	 ARCH_CAP_BHI_NO | ARCH_CAP_PBRSB_NO | ARCH_CAP_GDS_NO |	\
 	 ARCH_CAP_RFDS_NO | ARCH_CAP_RFDS_CLEAR)
 
-/* The host kernel knows of immunities that old processors do not state. */
+/* Stated by hypervisors alone: not susceptible to Indirect Target Selection. */
+#define ITS_NO	BIT_ULL(62)
+
+/* The host kernel knows of immunities that processors do not state. */
 static const struct {
 	unsigned int bug;
 	u64 immunity;
@@ -410,6 +429,9 @@ static const struct {
 	{ X86_BUG_MDS,			ARCH_CAP_MDS_NO },
 	{ X86_BUG_GDS,			ARCH_CAP_GDS_NO },
 	{ X86_BUG_RFDS,			ARCH_CAP_RFDS_NO },
+#ifdef X86_BUG_ITS
+	{ X86_BUG_ITS,			ITS_NO },
+#endif
 };
 
 static u64 arch_capabilities;	/* what a guest may be told; from load on */
@@ -432,7 +454,7 @@ static void arch_capabilities_setup(void)
 static bool valid_arch_capabilities(struct kvm_vcpu *vcpu, u32 index,
 				    u64 data, bool host)
 {
-	return !(data & ~(arch_capabilities | ARCH_CAPS_OF_HOST));
+	return !(data & ~(ARCH_CAPS_OF_HOST | ITS_NO));
 }
 
 /* ---- the table ---------------------------------------------------------- */
@@ -530,6 +552,8 @@ static const struct msr_policy policies[] = {
 	{ MSR_MISC_FEATURES_ENABLES, FIELD(misc_features),
 	  .valid = valid_zero, .flags = M_LIST },
 
+	{ MSR_IA32_DEBUGCTLMSR, CALL(debugctl), .flags = M_LIST },
+
 	/* Speculation. */
 	{ MSR_IA32_SPEC_CTRL, CALL(spec_ctrl), .flags = M_LIST,
 	  .cap = &kvm_caps.spec_ctrl },
@@ -571,7 +595,6 @@ static const struct msr_policy policies[] = {
 	{ MSR_IA32_PERFCTR0, 2, CONST(0), .flags = M_DROP_WRITES },
 	{ MSR_P6_EVNTSEL0, 2, CONST(0), .flags = M_DROP_WRITES },
 	{ MSR_IA32_PERF_STATUS, CONST(0) },
-	{ MSR_IA32_DEBUGCTLMSR, BACKEND },
 	{ MSR_IA32_LASTBRANCHFROMIP, 4, CONST(0) },
 	{ MSR_IA32_POWER_CTL, CONST(0), .flags = M_DROP_WRITES },
 	{ MSR_RAPL_POWER_UNIT, CONST(0) },

@@ -19,7 +19,6 @@
 	.set	PML4,		0x3000
 	.set	BUFFER,		0x30000	/* bounce buffer for BIOS reads */
 	.set	CHUNK,		64	/* sectors in one BIOS read */
-	.set	KERNEL,		0x1000000
 	.set	E820_COUNT,	ZERO_PAGE + 0x1e8
 	.set	E820_TABLE,	ZERO_PAGE + 0x2d0
 	.set	E820_MAX,	128
@@ -131,6 +130,8 @@ copy_up:
 	ret
 
 memory_map:
+	movl	12(%di), %eax		/* the last row: where to enter */
+	movl	%eax, kernel_entry - _start
 	movw	%ds, %ax
 	movw	%ax, %es
 	movw	$E820_TABLE, %di
@@ -180,7 +181,8 @@ in_long_mode:
 	xorl	%ebp, %ebp
 	xorl	%edi, %edi
 	xorl	%ebx, %ebx
-	movl	$KERNEL, %eax
+	movl	$(BLOCK + kernel_entry - _start), %eax
+	movl	(%rax), %eax
 	jmp	*%rax
 
 	.code16
@@ -201,6 +203,8 @@ gdt:	.quad	0
 gdt_pointer:
 	.word	. - gdt - 1
 	.long	BLOCK + gdt - _start
+kernel_entry:
+	.long	0
 packet:	.byte	16, 0
 packet_count:
 	.word	0

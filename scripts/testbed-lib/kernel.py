@@ -13,7 +13,7 @@ import subprocess
 import zlib
 
 import packages
-from common import Error, cached, need_program
+from common import Error, cached, file_digest, need_program
 from emulator import CYLINDER
 
 # Short names for --kernel.
@@ -76,13 +76,11 @@ def unpack_payload(data):
 
 
 def memory_image(elf):
-    """A vmlinux as it lies in memory from KERNEL on."""
+    """(entry, bytes) of a vmlinux as it lies in memory from KERNEL on."""
     if elf[:5] != b'\x7fELF\x02':
         raise Error('not a 64-bit kernel')
     entry, phoff = struct.unpack_from('<QQ', elf, 24)
     phsize, phnum = struct.unpack_from('<HH', elf, 54)
-    if entry != KERNEL:
-        raise Error(f'kernel starts at {entry:#x}, not at {KERNEL:#x}')
     image = bytearray()
     for i in range(phnum):
         kind, _, offset, _, paddr, size = struct.unpack_from(
@@ -93,11 +91,14 @@ def memory_image(elf):
         image.extend(bytes(max(0, at + size - len(image))))
         image[at:at + size] = elf[offset:offset + size]
     image = image.rstrip(b'\0')
-    return bytes(image) + bytes(-len(image) % CYLINDER)
+    return entry, bytes(image) + bytes(-len(image) % CYLINDER)
 
 
 def make_image(bzimage, target):
-    """TARGET/header: the setup header; TARGET/image: the kernel in memory."""
+    """
+    TARGET/header: the setup header; TARGET/image: the kernel in memory;
+    TARGET/entry: where it begins.
+    """
     with open(bzimage, 'rb') as f:
         data = f.read()
     if data[0x202:0x206] != b'HdrS':
@@ -107,8 +108,11 @@ def make_image(bzimage, target):
     os.makedirs(target)
     with open(os.path.join(target, 'header'), 'wb') as f:
         f.write(data[HEADER:0x202 + data[HEADER_END]])
+    entry, image = memory_image(unpack_payload(data[offset:offset + size]))
     with open(os.path.join(target, 'image'), 'wb') as f:
-        f.write(memory_image(unpack_payload(data[offset:offset + size])))
+        f.write(image)
+    with open(os.path.join(target, 'entry'), 'w') as f:
+        f.write(str(entry))
 
 
 class Kernel:
@@ -132,13 +136,16 @@ class Kernel:
         self._index = None
 
     def boot_image(self):
-        """(setup header, path of the image in memory)."""
+        """(setup header, entry, path of the image in memory)."""
         stat = os.stat(self.bzimage)
         folder = cached(f'kernels/{self.release}',
-                        [self.bzimage, stat.st_size, stat.st_mtime_ns],
+                        [file_digest(os.path.abspath(__file__)),
+                         self.bzimage, stat.st_size, stat.st_mtime_ns],
                         lambda target: make_image(self.bzimage, target))
+        with open(os.path.join(folder, 'entry')) as f:
+            entry = int(f.read())
         with open(os.path.join(folder, 'header'), 'rb') as f:
-            return f.read(), os.path.join(folder, 'image')
+            return f.read(), entry, os.path.join(folder, 'image')
 
     def index(self):
         """{module name: path} of the kernel's own modules."""
@@ -211,33 +218,20 @@ def module_depends(data):
     return []
 
 
-def folder_kernel(path):
-    return Kernel([path])
-
-
-def package_kernel(spec):
-    tree = packages.fetch(spec)
-    trees = [tree]
-    if not glob.glob(os.path.join(tree, 'boot/vmlinuz-*')):
-        name, arch, suite = packages.parse_spec(spec)
-        trees += packages.parts_of_kernel(name, arch, suite)
-    return Kernel(trees)
-
-
 def find_kernel(spec):
     """
     SPEC: a short name (6.1), a package[/suite], a release, or a folder with
     boot/ and lib/modules/.
     """
     if os.path.isdir(spec):
-        return folder_kernel(spec)
+        return Kernel([spec])
     if spec in SHORT:
-        return package_kernel(SHORT[spec])
+        return Kernel(packages.fetch_kernel(SHORT[spec]))
     if spec.startswith('linux-'):
-        return package_kernel(spec)
+        return Kernel(packages.fetch_kernel(spec))
     for suite in SUITES:
         try:
-            return package_kernel(f'linux-image-{spec}/{suite}')
+            return Kernel(packages.fetch_kernel(f'linux-image-{spec}/{suite}'))
         except Error:
             continue
     raise Error(f'no kernel {spec}: give {", ".join(SHORT)}, a package such as '
@@ -269,7 +263,10 @@ def zero_page(header, initrd_size, initrd_at):
 
 
 def boot_block(code, header, command_line, images, initrd_at, initrd_size):
-    """IMAGES: (BIOS drive, first sector, sectors, address) each."""
+    """
+    IMAGES: (BIOS drive, first sector, sectors, address) each; the last has no
+    sectors, and the kernel's entry for an address.
+    """
     line = command_line.encode()
     if len(line) > COMMAND_LINE_MAX:
         raise Error('kernel command line too long')

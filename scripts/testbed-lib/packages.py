@@ -319,6 +319,17 @@ def parse_spec(spec):
     return name, arch or 'amd64', suite or SUITE
 
 
+def real_kernel_name(apt, name):
+    """The package of this version that a name like linux-image-amd64 means."""
+    while True:
+        versions = [d for d in apt.depends(name)
+                    if re.match(r'linux-(image|headers|source)-\d', d)
+                    and not d.endswith('-common')]
+        if len(versions) != 1 or re.search(r'-\d', name):
+            return name
+        name = versions[0]
+
+
 def fetch(spec):
     """
     The unpacked folder of one package, without its dependencies. A package
@@ -329,22 +340,51 @@ def fetch(spec):
     apt = Apt(suite, arch)
 
     def find():
-        real = name
-        if re.match(r'linux-(image|headers|binary|modules|source)', name):
-            while True:
-                versions = [d for d in apt.depends(real)
-                            if re.match(r'linux-(image|headers|source)-\d', d)
-                            and not d.endswith('-common')]
-                if len(versions) != 1 or re.match(r'\S+-\d', real):
-                    break
-                real = versions[0]
-        return apt.download_list(real)
+        if re.match(r'linux-(image|headers|source)', name):
+            return apt.download_list(real_kernel_name(apt, name))
+        return apt.download_list(name)
 
     try:
         files = remembered(apt, 'fetch', name, find)
     except Error as e:
         raise Error(f'cannot get the package {spec}: {e}') from e
     return deb_tree(files[0][0])
+
+
+def fetch_kernel(spec):
+    """
+    The unpacked folders of a kernel package. From 7.x on it is only a name
+    for linux-binary (the image) and linux-modules.
+    """
+    name, arch, suite = parse_spec(spec)
+    apt = Apt(suite, arch)
+
+    def find():
+        real = real_kernel_name(apt, name)
+        release = real.removeprefix('linux-image-')
+        parts = {f'linux-binary-{release}', f'linux-modules-{release}'}
+        parts &= set(apt.depends(real))
+        return [f for part in sorted(parts) or [real]
+                for f in apt.download_list(part)]
+
+    try:
+        files = remembered(apt, 'kernel', name, find)
+    except Error as e:
+        raise Error(f'cannot get the kernel {spec}: {e}') from e
+    return [deb_tree(f) for f, _ in files]
+
+
+def fetch_source(name, suite, folder):
+    """Bring the files of a source package to FOLDER, unchecked."""
+    apt = Apt(suite, types='deb-src')
+    with apt.lock():
+        apt.prepare()
+        os.makedirs(folder, exist_ok=True)
+        try:
+            apt.run('apt-get', 'source', '--download-only', name, cwd=folder)
+        except Error as e:
+            # The tarball may have come although its .dsc has not.
+            progress.note(str(e).splitlines()[-1])
 
 
 def update():

@@ -212,7 +212,7 @@ struct kvm {
 	struct xarray slots_by_id;	/* slots_lock */
 	struct rb_root_cached slots_hva;	/* mmu_lock */
 	unsigned long nr_slot_pages;	/* slots_lock */
-	u64 slots_gen;			/* advances before a slot is freed */
+	u64 slots_gen;			/* advances when lookups change */
 
 	spinlock_t mmu_lock;
 	struct mmu_notifier mmu_notifier;
@@ -224,14 +224,16 @@ struct kvm {
 
 	/* Coalesced MMIO; the list changes under slots_lock, read under SRCU. */
 	struct list_head coalesced_zones;
+	int nr_coalesced_zones;		/* slots_lock */
 	spinlock_t ring_lock;
 	struct page *coalesced_ring;
 
 	/* vCPUs: only ever added, under lock; xa_load is safe for anyone. */
 	struct xarray vcpus;		/* by index in order of creation */
 	int nr_vcpus;			/* READ_ONCE; published after xa_store */
-	int created_vcpus;
 	int max_vcpus;
+	int max_vcpu_id;		/* IDs are below it */
+	bool max_vcpu_id_set;
 
 	/* Set-up by the monitor; under lock. */
 	unsigned long tss_addr;		/* 0: not set */
@@ -319,7 +321,7 @@ struct kvm_vcpu {
 	enum kvm_vcpu_mode mode;	/* atomic; see kvm_vcpu_kick() */
 	unsigned long requests;		/* bits of enum kvm_request; atomic */
 	struct rcuwait wait;		/* a halted vCPU sleeps here */
-	struct pid *pid;		/* of the thread that ran it last; RCU */
+	struct pid __rcu *pid;		/* of the thread that ran it last */
 	sigset_t sigset;
 	bool sigset_active;
 	int srcu_idx;
@@ -543,6 +545,13 @@ extern const struct kvm_backend vmx_backend;
 
 /* ---- kvm_main.c --------------------------------------------------------- */
 
+extern struct list_head kvm_vm_list;	/* kvm_list_lock */
+extern struct mutex kvm_list_lock;
+/* VMX is off on all processors: faults of its instructions are expected. */
+extern bool kvm_rebooting;
+
+/* Give up a use of the VM; the last one destroys it. May sleep. */
+void kvm_put(struct kvm *kvm);
 void vcpu_load(struct kvm_vcpu *vcpu);
 void vcpu_put(struct kvm_vcpu *vcpu);
 /* Make a vCPU in guest mode exit, a sleeping one wake up. Any context. */
@@ -584,7 +593,11 @@ static inline bool kvm_request_pending(const struct kvm_vcpu *vcpu)
 /* ---- memslot.c ---------------------------------------------------------- */
 
 int kvm_memory_init(struct kvm *kvm);		/* srcu, trees, mmu notifier */
+/* The VM is being destroyed: from now on notifiers find no slot. */
+void kvm_memory_detach(struct kvm *kvm);
+/* Frees *kvm itself too, once no notifier can be using it. */
 void kvm_memory_destroy(struct kvm *kvm);
+void kvm_memory_exit(void);			/* waits for those */
 /*
  * KVM_SET_USER_MEMORY_REGION. Takes slots_lock. -EINVAL for anything
  * malformed, -EEXIST for an overlap, -ENOMEM.

@@ -57,11 +57,14 @@ struct kvm_vm_stats { KVM_VM_STATS(KVM_STAT_FIELD) };
 #undef KVM_STAT_FIELD
 
 struct kvm;
+struct kvm_vcpu;
 
 int kvm_stats_init(void);		/* debugfs kvm/ with totals */
 void kvm_stats_exit(void);
 /* kvm/<pid>-<fd>/; failure is harmless, as debugfs always is. */
 void kvm_stats_vm_create(struct kvm *kvm, int fd);
 void kvm_stats_vm_destroy(struct kvm *kvm);
+/* kvm/<pid>-<fd>/vcpu<id>/; goes with the VM's. */
+void kvm_stats_vcpu_create(struct kvm_vcpu *vcpu);
 
 #endif

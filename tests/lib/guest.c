@@ -25,7 +25,7 @@ void guest_idt64(struct vm *vm)
 	for (i = 0; i < 256; i++) {
 		u64 at = (unsigned long)trap_stubs64 + i * STUB_STRIDE;
 		u64 ist = i == VEC_DF || i == VEC_NMI;
-		u64 dpl3 = i == VEC_BP ? 0x60 : 0;
+		u64 dpl3 = i == VEC_BP || i == VEC_USER ? 0x60 : 0;
 
 		RAM(vm, G_IDT64 + i * 16, u64) =
 			(at & 0xffff) | SEL_CODE64 << 16 | ist << 32 |
@@ -37,6 +37,17 @@ void guest_idt64(struct vm *vm)
 static bool is_exception(u64 vector)
 {
 	return vector < 32 && vector != VEC_NMI;
+}
+
+u64 user_rsp;				/* guest_user()'s stack, in guest_stubs.S */
+extern const u8 user_back[];
+
+static void leave_user(struct trap_frame *f)
+{
+	f->rip = (unsigned long)user_back;
+	f->cs = SEL_CODE64;
+	f->ss = SEL_DATA;
+	f->rsp = user_rsp;
 }
 
 void guest_trap(struct trap_frame *f)
@@ -51,7 +62,9 @@ void guest_trap(struct trap_frame *f)
 		trap.cr2 = read_cr2();
 	if (f->vector == VEC_DB)
 		trap.dr6 = read_dr6();
-	if (trap.handler[f->vector]) {
+	if (f->vector == VEC_USER && (f->cs & 3)) {
+		leave_user(f);
+	} else if (trap.handler[f->vector]) {
 		trap.handler[f->vector](f);
 	} else if (is_exception(f->vector) && trap.resume) {
 		f->rip = trap.resume;

@@ -44,6 +44,7 @@ void __attribute__((noreturn)) guest_failed(struct vm *vm);
 
 /* Guest side. */
 void guest_done(void);
+void guest_user(void (*fn)(void));	/* calls fn at CPL 3; IOPL is 0 */
 void guest_fail(const char *file, int line, const char *what, u64 got,
 		u64 want);
 

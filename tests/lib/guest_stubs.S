@@ -2,7 +2,8 @@
 /*
  * Exception and interrupt entry of 64-bit guest code: 256 stubs of 16 bytes,
  * each of which makes the frame uniform (vector and error code) and goes on
- * to the C handler guest_trap() with a pointer to struct trap_frame.
+ * to the C handler guest_trap() with a pointer to struct trap_frame. And the
+ * way to CPL 3 and back.
  */
 	.section .note.GNU-stack, "", @progbits
 
@@ -59,4 +60,38 @@ trap_common64:
 	popq	%rax
 	addq	$16, %rsp
 	iretq
+
+/*
+ * guest_user(function): calls it at CPL 3, on the same stack below what is in
+ * use; it returns to an INT 0x80, whose handler goes on at user_back.
+ */
+	.globl	guest_user, user_back
+guest_user:
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	movq	%rsp, user_rsp
+	leaq	-0x200(%rsp), %rax
+	andq	$~15, %rax
+	subq	$8, %rax
+	movq	$user_return, (%rax)
+	pushq	$0x33			/* SEL_UDATA */
+	pushq	%rax
+	pushq	$2			/* RFLAGS */
+	pushq	$0x3b			/* SEL_UCODE64 */
+	pushq	%rdi
+	iretq
+user_return:
+	int	$0x80
+user_back:
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbp
+	popq	%rbx
+	ret
 #endif

@@ -11,7 +11,8 @@
 TEST_CC		?= gcc
 LIB_SRC		:= harness.c vm.c modes.c guest.c leaks.c guest_stubs.S
 LIB_H		:= $(wildcard $(LIB)/*.h)
-LIB_CFLAGS	:= -O2 -g -std=gnu11 -Wall -Wextra -I$(LIB) \
+LIB_CFLAGS	:= -O2 -g -std=gnu11 -Wall -Wextra \
+		   -Wno-missing-field-initializers -I$(LIB) \
 		   -fno-pie -fno-stack-protector -fno-common \
 		   -fcf-protection=none -fno-strict-aliasing \
 		   -fno-toplevel-reorder -fno-tree-vectorize -fno-ipa-icf \

@@ -16,7 +16,7 @@ import sys
 import time
 
 import packages
-from common import HERE, TREE, Error, build_path, progress
+from common import TREE, Error, cached, progress
 
 MODEL = 'corei7_skylake_x'
 IPS = 200_000_000
@@ -52,31 +52,60 @@ TROUBLE = re.compile(
 class Bochs:
     """A build of Bochs: how to start it."""
 
-    def __init__(self, name, program, bios, vgabios, env=(), typed=''):
+    def __init__(self, name, command, display, env):
         self.name = name
-        self.program = program
-        self.bios = bios
-        self.vgabios = vgabios
-        self.env = dict(env)
-        self.typed = typed	# what its debugger wants to hear first
-        self.display = 'term' if typed else 'nogui'
+        self.command = command
+        self.display = display
+        self.env = env
+        self.bios = os.path.join(packages.fetch('bochsbios'),
+                                 'usr/share/bochs/BIOS-bochs-latest')
+        self.vgabios = os.path.join(packages.fetch('vgabios'),
+                                    'usr/share/vgabios/vgabios.bin')
 
 
 def optimised():
     script = os.path.join(TREE, 'scripts/bochs/build')
+    progress.step('looking for the optimised Bochs (building it takes two '
+                  'minutes)')
     done = subprocess.run([script, '--quiet'], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True)
     if done.returncode:
         raise Error(done.stderr.strip() or f'{script} failed')
-    share = os.path.join(packages.fetch('bochsbios'), 'usr/share/bochs')
-    vga = os.path.join(packages.fetch('vgabios'), 'usr/share/vgabios')
-    return Bochs('optimised', done.stdout.strip(),
-                 f'{share}/BIOS-bochs-latest', f'{vga}/vgabios.bin')
+    return Bochs('optimised', [done.stdout.strip()], 'nogui', {})
 
 
 def packaged():
-    raise Error('not yet')
+    """
+    Debian's own build, run from its unpacked packages with the libraries it
+    was built with. It carries a debugger, which wants to be told to go on,
+    and has no display library that shows nothing: SDL's dummy stands in.
+    """
+    trees = packages.closure(['bochs', 'bochs-sdl'])
+    farm = cached('bochs/packaged', [os.path.basename(t) for t in trees],
+                  lambda target: link_libraries(target, trees))
+    env = {'SDL_VIDEODRIVER': 'dummy', 'SDL_AUDIODRIVER': 'dummy',
+           'LTDL_LIBRARY_PATH': f'{farm}/plugins'}
+    command = [f'{farm}/lib/ld-linux-x86-64.so.2', '--library-path',
+               f'{farm}/lib', f'{farm}/bin/bochs-bin', '-rc', f'{farm}/go']
+    return Bochs('packaged', command, 'sdl2', env)
+
+
+def link_libraries(target, trees):
+    """One folder each for the programs, libraries and plugins of TREES."""
+    multiarch = 'lib/x86_64-linux-gnu'
+    kinds = {'bin': ['usr/bin'], 'plugins': [f'usr/{multiarch}/bochs/plugins'],
+             'lib': [multiarch, f'usr/{multiarch}',
+                     f'usr/{multiarch}/pulseaudio', 'lib', 'usr/lib']}
+    for kind, folders in kinds.items():
+        os.makedirs(os.path.join(target, kind))
+        for path in (p for t in trees for f in folders
+                     for p in glob.glob(os.path.join(t, f, '*'))):
+            link = os.path.join(target, kind, os.path.basename(path))
+            if not os.path.isdir(path) and not os.path.lexists(link):
+                os.symlink(path, link)
+    with open(os.path.join(target, 'go'), 'w') as f:
+        f.write('c\n')
 
 
 def find_bochs(which):
@@ -208,8 +237,8 @@ class Run:
         self.files = bytearray()
         self.console = bytearray()	# all that the kernel printed
         self.ready_at = None		# length of it when the command began
-        self.boot_seconds = None
         self.boots = 0
+        self.off = False		# it has said its last word
         self.started = time.monotonic()
         self.timed_out = False
 
@@ -235,14 +264,16 @@ class Run:
             self.ready_at = len(self.console)
             progress.step('loading modules')
         elif what == 'ready':
-            self.boot_seconds = time.monotonic() - self.started
             progress.step('running the command')
+        elif what == 'off':
+            self.off = True
 
     def text(self, data):
-        if BOOT_MARK in data:
-            self.boots += 1
-            progress.step('booting the host kernel')
         self.console += data
+        boots = self.console.count(BOOT_MARK)
+        if boots > self.boots:
+            self.boots = boots
+            progress.step('booting the host kernel')
 
     # The life itself.
 
@@ -251,7 +282,7 @@ class Run:
         with open(config, 'w') as f:
             f.write(configuration(self.bochs, self.machine, self.folder))
         self.process = subprocess.Popen(
-            [self.bochs.program, '-q', '-f', config],
+            [*self.bochs.command, '-q', '-f', config],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=open(os.path.join(self.folder, 'stderr'), 'wb'),
             env=dict(os.environ, **self.bochs.env), cwd=self.folder,
@@ -278,8 +309,10 @@ class Run:
                 if not data:
                     return
                 stream.feed(data)
-            if self.boots > 1 or self.over_time():
-                self.timed_out = self.boots < 2
+            if self.off or self.failure or self.boots > 1:
+                return
+            if self.over_time():
+                self.timed_out = True
                 return
 
     def live(self):

@@ -47,7 +47,7 @@ say ready
 . /testbed/environment
 sh /testbed/command
 sh /testbed/get | $agent send 4
-say done
+say off
 sync
 $agent off
 sleep 60

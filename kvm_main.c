@@ -29,6 +29,7 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
+#include <trace/events/ipi.h>
 #include <asm/cpu_device_id.h>
 #include <asm/tsc.h>
 
@@ -1333,28 +1334,28 @@ static struct miscdevice kvm_device = {
 
 /* ---- processors that come and go ---------------------------------------- */
 
-static DEFINE_PER_CPU(bool, cpu_enabled);
+static DEFINE_PER_CPU(bool, virt_enabled);
 static atomic_t cpus_failed = ATOMIC_INIT(0);
 static int cpuhp_state;
 
 static void enable_this_cpu(void)
 {
-	if (__this_cpu_read(cpu_enabled))
+	if (__this_cpu_read(virt_enabled))
 		return;
 	if (backend->cpu_enable()) {
 		atomic_inc(&cpus_failed);
 		pr_err("CPU%d cannot run guests\n", smp_processor_id());
 		return;
 	}
-	__this_cpu_write(cpu_enabled, true);
+	__this_cpu_write(virt_enabled, true);
 }
 
 static void disable_this_cpu(void *unused)
 {
-	if (!__this_cpu_read(cpu_enabled))
+	if (!__this_cpu_read(virt_enabled))
 		return;
 	backend->cpu_disable();
-	__this_cpu_write(cpu_enabled, false);
+	__this_cpu_write(virt_enabled, false);
 }
 
 /* On some kernels a processor that comes up at this point may not fail. */

@@ -128,7 +128,7 @@ enum x86_task_reason {
  * Operations.  Those that return int return an x86_emul_result, never
  * RESTART; before FAULT they call x86_emul_fault() or x86_emul_pf().
  * Those marked (opt) may be NULL.  Addresses are linear; an access may
- * straddle a page.
+ * straddle a page, and outside 64-bit mode wraps at 4 GiB.
  *
  * An operation that has posted something for user space (an MMIO write, a
  * port output), or has answered with data that came from there, sets
@@ -226,7 +226,7 @@ struct x86_emulate_ops {
 };
 
 /* An event to deliver to the guest. */
-struct x86_exception {
+struct x86_emul_exception {
 	u8 vector;
 	bool has_error;
 	u32 error;
@@ -243,7 +243,6 @@ struct x86_operand {
 	u8 bytes;
 	u8 reg;			/* register number in its file */
 	bool high8;		/* AH, CH, DH or BH */
-	bool loaded;		/* value has been read */
 	u64 lin;		/* memory: linear address, once computed */
 	union {
 		u64 val;
@@ -284,6 +283,7 @@ struct x86_insn {
 	u8 base, index;		/* registers, or 0xff */
 	u8 scale;
 	bool rip_relative;
+	bool disp8;
 	s64 disp;
 	u64 imm, imm2;
 };
@@ -306,7 +306,7 @@ struct x86_emulate_ctxt {
 	bool stop;
 
 	/* Results.  x86_decode_insn() clears them. */
-	struct x86_exception exception;
+	struct x86_emul_exception exception;
 	u32 regs_dirty;		/* bit n: regs[n] changed */
 	u8 shadow;		/* X86_SHADOW_*; 0 ends an earlier shadow */
 	bool trap;		/* RFLAGS.TF was set: #DB is due (OK, RESTART) */
@@ -316,9 +316,10 @@ struct x86_emulate_ctxt {
 	/* Private to the emulator. */
 	struct x86_insn insn;
 	const struct x86_opcode *op;
-	bool replay;		/* x86_emulate_insn() was entered before */
+	u32 batch;		/* items of a string port access, fixed at first try */
 	u64 next_rip;
 	u64 flags;		/* rflags being computed */
+	u64 old[2];		/* locked update: memory as it was read */
 	struct x86_operand dst, src, src2;
 };
 

@@ -1,0 +1,3854 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The x86 instruction emulator.
+ *
+ * Owns the decoding and the meaning of instructions.  Does not own paging,
+ * memory, devices, or any state but the general registers, RIP and RFLAGS:
+ * those are behind struct x86_emulate_ops.
+ *
+ * One row of an opcode table says everything about an instruction but its
+ * arithmetic: operand forms with sizes, legality by mode, prefixes allowed.
+ * The passes are decode, operand fetch, execute, write-back, commit.  The
+ * handlers of the execute pass work on copies; nothing is committed before
+ * the last access that can fault, and memory is written last.
+ *
+ * Vector registers pass through as images; no vector instruction is used
+ * here, so that the file builds with the kernel's -mno-sse.
+ *
+ * Locking: none; a context belongs to one vCPU at a time.
+ *
+ * Entry points: x86_decode_insn(), x86_emulate_insn(), x86_emulate_event().
+ *
+ * SDM: volume 1 chapter "Instruction Set Summary", volume 2 in whole, volume
+ * 3 chapters "Protection", "Interrupt and Exception Handling", "8086
+ * Emulation".
+ */
+#ifdef __KERNEL__
+#include <linux/string.h>
+#include <linux/types.h>
+#else
+#include <stddef.h>
+#include <string.h>
+#endif
+#include "x86_emulate.h"
+
+/* ---- Definitions: flags, operand forms, rows ------------------------- */
+
+#define FL_CF		(1u << 0)
+#define FL_PF		(1u << 2)
+#define FL_AF		(1u << 4)
+#define FL_ZF		(1u << 6)
+#define FL_SF		(1u << 7)
+#define FL_TF		(1u << 8)
+#define FL_IF		(1u << 9)
+#define FL_DF		(1u << 10)
+#define FL_OF		(1u << 11)
+#define FL_IOPL		(3u << 12)
+#define FL_IOPL_SHIFT	12
+#define FL_NT		(1u << 14)
+#define FL_RF		(1u << 16)
+#define FL_VM		(1u << 17)
+#define FL_AC		(1u << 18)
+#define FL_VIF		(1u << 19)
+#define FL_VIP		(1u << 20)
+#define FL_ID		(1u << 21)
+#define FL_FIXED	(1u << 1)
+#define FL_SZP		(FL_SF | FL_ZF | FL_PF)
+#define FL_ARITH	(FL_SZP | FL_OF | FL_AF | FL_CF)
+
+#define CR0_PE		(1u << 0)
+#define CR0_MP		(1u << 1)
+#define CR0_EM		(1u << 2)
+#define CR0_TS		(1u << 3)
+#define CR0_AM		(1u << 18)
+#define CR4_VME		(1u << 0)
+#define CR4_PVI		(1u << 1)
+#define CR4_TSD		(1u << 2)
+#define CR4_DE		(1u << 3)
+#define CR4_PCE		(1u << 8)
+#define CR4_OSFXSR	(1u << 9)
+#define CR4_UMIP	(1u << 11)
+#define CR4_LA57	(1u << 12)
+#define CR4_FSGSBASE	(1u << 16)
+#define CR4_OSXSAVE	(1u << 18)
+#define DR7_GD		(1u << 13)
+#define EFER_SCE	(1u << 0)
+#define EFER_LME	(1u << 8)
+#define EFER_LMA	(1u << 10)
+#define XCR0_AVX	0x06u		/* SSE and AVX state */
+#define XCR0_AVX512	0xe6u		/* and opmask, ZMM_Hi256, Hi16_ZMM */
+
+#define NO_REG		0xff
+#define MAX_INSN_LEN	15
+#define PAGE_MASK_4K	0xfffu
+
+/*
+ * An operand form is a kind (low byte) and a size (high byte).  The names of
+ * the combined forms are those of the SDM's opcode maps.  Kinds from
+ * K_MODRM on imply a ModRM byte.
+ */
+enum {
+	K_NONE, K_OPREG, K_ACC, K_DX, K_CL, K_ONE, K_IMM, K_SIMM, K_REL,
+	K_MOFFS, K_SI, K_DI, K_GVVVV, K_VVVVV,
+	K_MODRM,
+	K_RM = K_MODRM, K_MEM, K_ADDR, K_GREG, K_RMREG, K_SREG, K_CREG,
+	K_DREG, K_VREG, K_VRM, K_MMREG, K_MMRM,
+};
+
+enum {
+	S_0, S_B, S_W, S_D, S_Q, S_O,	/* 1, 2, 4, 8, 16 bytes */
+	S_V,			/* operand size */
+	S_Z,			/* operand size, at most 4 */
+	S_Y,			/* 8 with REX.W, else 4 */
+	S_DQ,			/* 16 with REX.W, else 8 */
+	S_NAT,			/* 8 in 64-bit mode, else 4 */
+	S_SX,			/* MOVSXD source: 2 or 4 */
+	S_FAR,			/* far pointer: operand size and 2 */
+	S_PAIR,			/* BOUND: two of operand size */
+	S_DT,			/* GDTR or IDTR image: 6 or 10 */
+	S_X,			/* vector length */
+	S_DDUP,			/* MOVDDUP source: 8, or vector length */
+};
+
+#define FORM(k, s) ((k) | (s) << 8)
+#define Eb	FORM(K_RM, S_B)
+#define Ew	FORM(K_RM, S_W)
+#define Ed	FORM(K_RM, S_D)
+#define Ev	FORM(K_RM, S_V)
+#define Ey	FORM(K_RM, S_Y)
+#define Esx	FORM(K_RM, S_SX)
+#define Gb	FORM(K_GREG, S_B)
+#define Gw	FORM(K_GREG, S_W)
+#define Gd	FORM(K_GREG, S_D)
+#define Gv	FORM(K_GREG, S_V)
+#define Gz	FORM(K_GREG, S_Z)
+#define Gy	FORM(K_GREG, S_Y)
+#define By	FORM(K_GVVVV, S_Y)
+#define Ry	FORM(K_RMREG, S_Y)
+#define Rd	FORM(K_RMREG, S_D)
+#define Rnat	FORM(K_RMREG, S_NAT)
+#define Cd	FORM(K_CREG, S_NAT)
+#define Dd	FORM(K_DREG, S_NAT)
+#define Sw	FORM(K_SREG, S_W)
+#define Zb	FORM(K_OPREG, S_B)
+#define Zv	FORM(K_OPREG, S_V)
+#define AL	FORM(K_ACC, S_B)
+#define AX	FORM(K_ACC, S_W)
+#define rAX	FORM(K_ACC, S_V)
+#define zAX	FORM(K_ACC, S_Z)
+#define DX	FORM(K_DX, S_W)
+#define rDX	FORM(K_DX, S_V)
+#define CL	FORM(K_CL, S_B)
+#define One	FORM(K_ONE, S_B)
+#define Ib	FORM(K_IMM, S_B)
+#define Iw	FORM(K_IMM, S_W)
+#define Iv	FORM(K_IMM, S_V)
+#define Iz	FORM(K_SIMM, S_Z)
+#define Ibs	FORM(K_SIMM, S_B)
+#define Ap	FORM(K_IMM, S_FAR)
+#define Jb	FORM(K_REL, S_B)
+#define Jz	FORM(K_REL, S_Z)
+#define Ob	FORM(K_MOFFS, S_B)
+#define Ov	FORM(K_MOFFS, S_V)
+#define Xb	FORM(K_SI, S_B)
+#define Xv	FORM(K_SI, S_V)
+#define Xz	FORM(K_SI, S_Z)
+#define Yb	FORM(K_DI, S_B)
+#define Yv	FORM(K_DI, S_V)
+#define Yz	FORM(K_DI, S_Z)
+#define M	FORM(K_ADDR, S_0)
+#define Mb	FORM(K_MEM, S_B)
+#define Mw	FORM(K_MEM, S_W)
+#define Md	FORM(K_MEM, S_D)
+#define Mq	FORM(K_MEM, S_Q)
+#define Mo	FORM(K_MEM, S_O)
+#define My	FORM(K_MEM, S_Y)
+#define Mv	FORM(K_MEM, S_V)
+#define Mp	FORM(K_MEM, S_FAR)
+#define Ma	FORM(K_MEM, S_PAIR)
+#define Mdq	FORM(K_MEM, S_DQ)
+#define Mdt	FORM(K_MEM, S_DT)
+#define Mx	FORM(K_MEM, S_X)
+#define Vx	FORM(K_VREG, S_X)
+#define Vo	FORM(K_VREG, S_O)
+#define Vq	FORM(K_VREG, S_Q)
+#define Vd	FORM(K_VREG, S_D)
+#define Wx	FORM(K_VRM, S_X)
+#define Wddup	FORM(K_VRM, S_DDUP)
+#define Wo	FORM(K_VRM, S_O)
+#define Wq	FORM(K_VRM, S_Q)
+#define Wd	FORM(K_VRM, S_D)
+#define Ww	FORM(K_VRM, S_W)
+#define Wb	FORM(K_VRM, S_B)
+#define Hx	FORM(K_VVVVV, S_X)
+#define Ho	FORM(K_VVVVV, S_O)
+#define Pq	FORM(K_MMREG, S_Q)
+#define Qq	FORM(K_MMRM, S_Q)
+
+/* What a row's sub pointer is indexed by; T_INSN rows have a handler. */
+enum {
+	T_NONE,			/* not in the tables */
+	T_INSN,
+	T_GROUP,		/* ModRM.reg */
+	T_PREFIX,		/* mandatory prefix: none, 66, F3, F2 */
+	T_MOD,			/* [0]: memory, [1]: register */
+	T_RM,			/* ModRM.rm */
+	T_MODE,			/* [0]: other modes, [1]: 64-bit */
+	T_W,			/* REX.W, VEX.W */
+};
+
+#define R_NORD		0x000001u	/* destination is not read */
+#define R_NOWR		0x000002u	/* destination is not written */
+#define R_WSRC		0x000004u	/* src is written too */
+#define R_WSRC2		0x000008u	/* src2 is written too */
+#define R_LOCK		0x000010u	/* LOCK allowed on a memory destination */
+#define R_ATOMIC	0x000020u	/* locked without the prefix: XCHG */
+#define R_STR		0x000040u	/* string instruction, REP applies */
+#define R_CMPS		0x000080u	/* REPE and REPNE look at ZF */
+#define R_D64		0x000100u	/* operand size 8 or 2 in 64-bit mode */
+#define R_F64		0x000200u	/* operand size 8 in 64-bit mode */
+#define R_NO64		0x000400u	/* #UD in 64-bit mode */
+#define R_ONLY64	0x000800u	/* #UD outside 64-bit mode */
+#define R_PROT		0x001000u	/* #UD in real and virtual-8086 mode */
+#define R_PRIV		0x002000u	/* #GP(0) unless CPL is 0 */
+#define R_BITOFF	0x004000u	/* src is an offset into a bit string */
+#define R_ALIGN		0x008000u	/* #GP(0) unless memory is aligned */
+#define R_MMX		0x010000u
+#define R_SSE		0x020000u
+#define R_AVX		0x040000u
+#define R_EVEX		0x080000u
+#define R_L0		0x100000u	/* VEX.L must be 0 */
+#define R_L1		0x200000u	/* VEX.L must not be 0 */
+#define R_W0		0x400000u	/* VEX.W must be 0 in 64-bit mode */
+#define R_MODRM		0x1000000u	/* ModRM though no form says so */
+#define R_ESPUP		0x2000000u	/* address uses the stack pointer after POP */
+#define R_UMIP		0x4000000u	/* #GP(0) if CR4.UMIP and CPL is not 0 */
+#define R_VVVV		0x8000000u	/* handler reads vvvv itself */
+#define R_W1		0x10000000u	/* EVEX.W must be 1 */
+#define R_SELF		0x20000000u	/* handler stores the destination itself */
+#define R_NOMEM		0x40000000u	/* memory is named but not accessed */
+
+typedef int (*exec_fn)(struct x86_emulate_ctxt *ctxt);
+
+struct x86_opcode {
+	u16 dst, src, src2;
+	u8 type;
+	u32 flags;
+	union {
+		exec_fn exec;
+		const struct x86_opcode *sub;
+	};
+};
+
+/* ---- Context helpers ------------------------------------------------- */
+
+static bool mode64(const struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->mode == X86_MODE_PROT64;
+}
+
+/* Protected mode proper: neither real nor virtual-8086. */
+static bool protected(const struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->mode >= X86_MODE_PROT16;
+}
+
+static int ud(struct x86_emulate_ctxt *ctxt)
+{
+	return x86_emul_fault(ctxt, X86_EXC_UD, false, 0);
+}
+
+static int gp(struct x86_emulate_ctxt *ctxt, u32 error)
+{
+	return x86_emul_fault(ctxt, X86_EXC_GP, true, error);
+}
+
+static u64 size_mask(unsigned int bytes)
+{
+	return bytes >= 8 ? ~0ull : (1ull << 8 * bytes) - 1;
+}
+
+static u64 sign_bit(unsigned int bytes)
+{
+	return 1ull << (8 * bytes - 1);
+}
+
+static u64 sign_extend(u64 val, unsigned int bytes)
+{
+	u64 s = sign_bit(bytes);
+
+	return ((val & size_mask(bytes)) ^ s) - s;
+}
+
+static u64 read_gpr(const struct x86_emulate_ctxt *ctxt, unsigned int reg,
+		    unsigned int bytes, bool high8)
+{
+	if (high8)
+		return ctxt->regs[reg] >> 8 & 0xff;
+	return ctxt->regs[reg] & size_mask(bytes);
+}
+
+/* Writes of 4 bytes clear the upper half; shorter ones merge. */
+static void write_gpr(struct x86_emulate_ctxt *ctxt, unsigned int reg,
+		      unsigned int bytes, bool high8, u64 val)
+{
+	u64 *r = &ctxt->regs[reg];
+
+	if (high8)
+		*r = (*r & ~0xff00ull) | (val & 0xff) << 8;
+	else if (bytes >= 4)
+		*r = val & size_mask(bytes);
+	else
+		*r = (*r & ~size_mask(bytes)) | (val & size_mask(bytes));
+	ctxt->regs_dirty |= 1u << reg;
+}
+
+static void set_gpr(struct x86_emulate_ctxt *ctxt, unsigned int reg,
+		    unsigned int bytes, u64 val)
+{
+	write_gpr(ctxt, reg, bytes, false, val);
+}
+
+/* Adds to a register of which only @bytes count, as address registers do. */
+static void add_gpr(struct x86_emulate_ctxt *ctxt, unsigned int reg,
+		    unsigned int bytes, u64 val)
+{
+	set_gpr(ctxt, reg, bytes, ctxt->regs[reg] + val);
+}
+
+static void set_flag(struct x86_emulate_ctxt *ctxt, u64 flag, bool on)
+{
+	if (on)
+		ctxt->flags |= flag;
+	else
+		ctxt->flags &= ~flag;
+}
+
+static unsigned int iopl(const struct x86_emulate_ctxt *ctxt)
+{
+	return (ctxt->rflags & FL_IOPL) >> FL_IOPL_SHIFT;
+}
+
+/* ---- Addresses: segmentation and canonical checks -------------------- */
+
+static bool canonical(struct x86_emulate_ctxt *ctxt, u64 lin)
+{
+	if (sign_extend(lin, 6) == lin)
+		return true;
+	if (!(ctxt->ops->get_cr(ctxt, 4) & CR4_LA57))
+		return false;
+	return (u64)((s64)(lin << 7) >> 7) == lin;
+}
+
+static int seg_fault(struct x86_emulate_ctxt *ctxt, unsigned int seg)
+{
+	return x86_emul_fault(ctxt, seg == X86_SEG_SS ? X86_EXC_SS : X86_EXC_GP,
+			      true, 0);
+}
+
+/* "Limit Checking": is [ea, ea + bytes) inside the segment? */
+static bool in_limit(const struct x86_segment *s, u64 ea, unsigned int bytes)
+{
+	u64 last = ea + bytes - 1, top;
+
+	if ((s->attr & (X86_SEG_ATTR_CODE | X86_SEG_ATTR_EXPDOWN)) !=
+	    X86_SEG_ATTR_EXPDOWN)
+		/* A flat segment wraps without a fault. */
+		return last <= s->limit || s->limit == 0xffffffff;
+	top = s->attr & X86_SEG_ATTR_DB ? 0xffffffff : 0xffff;
+	return ea > s->limit && last <= top;
+}
+
+/* "Type Checking": may a segment of these attributes be read or written? */
+static bool seg_permits(u32 attr, bool write)
+{
+	if (attr & X86_SEG_ATTR_UNUSABLE)
+		return false;
+	if (write)
+		return (attr & (X86_SEG_ATTR_CODE | X86_SEG_ATTR_RW)) ==
+			X86_SEG_ATTR_RW;
+	return !(attr & X86_SEG_ATTR_CODE) || (attr & X86_SEG_ATTR_RW);
+}
+
+static int linear64(struct x86_emulate_ctxt *ctxt, unsigned int seg, u64 ea,
+		    unsigned int bytes, u64 *lin)
+{
+	*lin = ea;
+	if (seg == X86_SEG_FS || seg == X86_SEG_GS)
+		*lin += ctxt->ops->segment_base(ctxt, seg);
+	if (!canonical(ctxt, *lin) || !canonical(ctxt, *lin + bytes - 1))
+		return seg_fault(ctxt, seg);
+	return X86EMUL_OK;
+}
+
+/* Translates seg:ea for an access and makes the segment's checks. */
+static int linear(struct x86_emulate_ctxt *ctxt, unsigned int seg, u64 ea,
+		  unsigned int bytes, bool write, u64 *lin)
+{
+	struct x86_segment s;
+
+	if (mode64(ctxt))
+		return linear64(ctxt, seg, ea, bytes, lin);
+	ctxt->ops->get_segment(ctxt, seg, &s);
+	if (protected(ctxt) && !seg_permits(s.attr, write))
+		return seg_fault(ctxt, seg);
+	if (!in_limit(&s, ea, bytes))
+		return seg_fault(ctxt, seg);
+	*lin = (u32)(s.base + ea);
+	return X86EMUL_OK;
+}
+
+/* "Alignment Check Exception (#AC)" */
+static int check_alignment(struct x86_emulate_ctxt *ctxt, u64 lin,
+			   unsigned int align)
+{
+	if (ctxt->cpl != 3 || !(ctxt->rflags & FL_AC) ||
+	    !(lin & (align - 1)) ||
+	    !(ctxt->ops->get_cr(ctxt, 0) & CR0_AM))
+		return X86EMUL_OK;
+	return x86_emul_fault(ctxt, X86_EXC_AC, true, 0);
+}
+
+/* Offset of the memory operand within its segment. */
+static u64 effective_address(const struct x86_emulate_ctxt *ctxt)
+{
+	const struct x86_insn *i = &ctxt->insn;
+	u64 ea = i->disp;
+
+	if (i->rip_relative)
+		ea += ctxt->next_rip;
+	if (i->base != NO_REG)
+		ea += ctxt->regs[i->base];
+	if (i->index != NO_REG)
+		ea += ctxt->regs[i->index] << i->scale;
+	/* "POP": a base of ESP counts after the increment. */
+	if ((ctxt->op->flags & R_ESPUP) && i->base == X86_RSP)
+		ea += i->op_bytes;
+	return ea & size_mask(i->ad_bytes);
+}
+
+/* ---- Fetching instruction bytes -------------------------------------- */
+
+/* Bytes from linear address on, limited by the code segment; 0 for none. */
+static unsigned int fetch_window(struct x86_emulate_ctxt *ctxt, u64 *lin,
+				 unsigned int want)
+{
+	u64 ip = ctxt->rip + ctxt->insn.fetched;
+	struct x86_segment cs;
+	unsigned int room;
+
+	if (mode64(ctxt)) {
+		*lin = ip;
+		if (!canonical(ctxt, ip))
+			return 0;
+	} else {
+		ctxt->ops->get_segment(ctxt, X86_SEG_CS, &cs);
+		ip = (u32)ip;
+		if (ip > cs.limit)
+			return 0;
+		if (cs.limit - ip < want)
+			want = cs.limit - ip + 1;
+		*lin = (u32)(cs.base + ip);
+	}
+	room = PAGE_MASK_4K + 1 - (*lin & PAGE_MASK_4K);
+	return want < room ? want : room;
+}
+
+/* Makes at least @upto bytes of the instruction available. */
+static int fetch_upto(struct x86_emulate_ctxt *ctxt, unsigned int upto)
+{
+	struct x86_insn *i = &ctxt->insn;
+	unsigned int n;
+	u64 lin;
+	int rc;
+
+	if (upto > MAX_INSN_LEN)
+		return gp(ctxt, 0);
+	while (i->fetched < upto) {
+		n = fetch_window(ctxt, &lin, MAX_INSN_LEN - i->fetched);
+		if (!n)
+			return gp(ctxt, 0);
+		rc = ctxt->ops->fetch(ctxt, lin, i->bytes + i->fetched, n);
+		if (rc)
+			return rc;
+		i->fetched += n;
+	}
+	return X86EMUL_OK;
+}
+
+/* Takes the next @bytes of the instruction as a little-endian number. */
+static int take(struct x86_emulate_ctxt *ctxt, unsigned int bytes, u64 *val)
+{
+	struct x86_insn *i = &ctxt->insn;
+	int rc = fetch_upto(ctxt, i->len + bytes);
+
+	if (rc)
+		return rc;
+	*val = 0;
+	memcpy(val, i->bytes + i->len, bytes);
+	i->len += bytes;
+	return X86EMUL_OK;
+}
+
+static int take_u8(struct x86_emulate_ctxt *ctxt, u8 *val)
+{
+	struct x86_insn *i = &ctxt->insn;
+	int rc;
+
+	if (i->len >= i->fetched) {
+		rc = fetch_upto(ctxt, i->len + 1);
+		if (rc)
+			return rc;
+	}
+	*val = i->bytes[i->len++];
+	return X86EMUL_OK;
+}
+
+/* ---- Decode: prefixes ------------------------------------------------ */
+
+/* Notes a legacy prefix; false when the byte is none. */
+static bool legacy_prefix(struct x86_emulate_ctxt *ctxt, u8 b)
+{
+	struct x86_insn *i = &ctxt->insn;
+
+	switch (b) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e:
+		if (!mode64(ctxt)) {
+			i->seg = (b >> 3) & 3;
+			i->seg_override = true;
+		}
+		return true;
+	case 0x64: case 0x65:
+		i->seg = X86_SEG_FS + (b & 1);
+		i->seg_override = true;
+		return true;
+	case 0x66:
+		i->opsize_override = true;
+		return true;
+	case 0x67:
+		i->adsize_override = true;
+		return true;
+	case 0xf0:
+		i->lock = true;
+		return true;
+	case 0xf2: case 0xf3:
+		i->rep = b;
+		return true;
+	}
+	return false;
+}
+
+/* Takes prefixes and leaves the first opcode byte in insn.opcode. */
+static int decode_prefixes(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	u8 b;
+	int rc;
+
+	for (;;) {
+		rc = take_u8(ctxt, &b);
+		if (rc)
+			return rc;
+		if (legacy_prefix(ctxt, b))
+			i->rex = 0;	/* REX counts only right before the opcode */
+		else if (mode64(ctxt) && (b & 0xf0) == 0x40)
+			i->rex = b;
+		else
+			break;
+	}
+	i->opcode = b;
+	if (i->rep)
+		i->pp = i->rep == 0xf3 ? 2 : 3;
+	else if (i->opsize_override)
+		i->pp = 1;
+	return X86EMUL_OK;
+}
+
+/* "VEX Encoding and Opcode Interaction": prefixes that are #UD. */
+static bool vex_prefix_conflict(const struct x86_insn *i)
+{
+	return i->lock || i->rep || i->opsize_override || i->rex;
+}
+
+/* R, X, B arrive inverted in bits 7..5 of a VEX or EVEX byte. */
+static u8 vex_rxb(u8 b)
+{
+	b = ~b;
+	return (b >> 7 & 1) << 2 | (b >> 6 & 1) << 1 | (b >> 5 & 1);
+}
+
+static int decode_vex2(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	u8 b;
+	int rc = take_u8(ctxt, &b);
+
+	if (rc)
+		return rc;
+	i->rex = 0x40 | (vex_rxb(b) & 4);
+	i->map = 1;
+	i->vvvv = ~(b >> 3) & 0xf;
+	i->vl = b >> 2 & 1;
+	i->pp = b & 3;
+	return take_u8(ctxt, &i->opcode);
+}
+
+static int decode_vex3(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	u64 b;
+	int rc = take(ctxt, 2, &b);
+
+	if (rc)
+		return rc;
+	i->rex = 0x40 | vex_rxb(b) | (b >> 15 & 1) << 3;
+	i->map = b & 0x1f;
+	i->vvvv = ~(b >> 11) & 0xf;
+	i->vl = b >> 10 & 1;
+	i->pp = b >> 8 & 3;
+	return take_u8(ctxt, &i->opcode);
+}
+
+static int decode_evex(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	u64 b;
+	int rc = take(ctxt, 3, &b);
+
+	if (rc)
+		return rc;
+	if ((b & 0x08) || !(b & 0x0400))
+		return ud(ctxt);
+	i->evex = true;
+	i->rex = 0x40 | vex_rxb(b) | (b >> 15 & 1) << 3;
+	i->map = b & 7;
+	i->vvvv = (~(b >> 11) & 0xf) | (~(b >> 19) & 1) << 4;
+	i->rex2 = ~(b >> 4) & 1;
+	i->pp = b >> 8 & 3;
+	i->evex_p3 = b >> 16;
+	i->vl = b >> 21 & 3;
+	return take_u8(ctxt, &i->opcode);
+}
+
+/*
+ * C4, C5 and 62 are VEX and EVEX in 64-bit mode.  Elsewhere they are LES, LDS
+ * and BOUND, unless the next byte has the form of a register operand, which
+ * those do not allow.
+ */
+static int decode_vex(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	u8 op = i->opcode;
+	int rc;
+
+	if (op != 0xc4 && op != 0xc5 && op != 0x62)
+		return X86EMUL_OK;
+	if (!mode64(ctxt)) {
+		rc = fetch_upto(ctxt, i->len + 1);
+		if (rc)
+			return rc;
+		if (i->bytes[i->len] < 0xc0)
+			return X86EMUL_OK;
+	}
+	if (!protected(ctxt) || vex_prefix_conflict(i))
+		return ud(ctxt);
+	i->vex = true;
+	if (op == 0xc5)
+		rc = decode_vex2(ctxt);
+	else if (op == 0xc4)
+		rc = decode_vex3(ctxt);
+	else
+		rc = decode_evex(ctxt);
+	if (!mode64(ctxt)) {
+		i->rex &= 0x48;
+		i->vvvv &= 7;
+		i->rex2 = 0;
+	}
+	return rc;
+}
+
+/* Follows the escapes 0F, 0F38 and 0F3A. */
+static int decode_escapes(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	int rc;
+
+	if (i->vex || i->opcode != 0x0f)
+		return X86EMUL_OK;
+	i->map = 1;
+	rc = take_u8(ctxt, &i->opcode);
+	if (rc || (i->opcode != 0x38 && i->opcode != 0x3a))
+		return rc;
+	i->map = i->opcode == 0x38 ? 2 : 3;
+	return take_u8(ctxt, &i->opcode);
+}
+
+/* ---- Decode: ModRM and SIB ------------------------------------------- */
+
+static int decode_disp(struct x86_emulate_ctxt *ctxt, unsigned int bytes)
+{
+	u64 v;
+	int rc;
+
+	if (!bytes)
+		return X86EMUL_OK;
+	rc = take(ctxt, bytes, &v);
+	if (rc)
+		return rc;
+	ctxt->insn.disp = sign_extend(v, bytes);
+	ctxt->insn.disp8 = bytes == 1;
+	return X86EMUL_OK;
+}
+
+/* Table "16-Bit Addressing Forms with the ModR/M Byte" */
+static int decode_mem16(struct x86_emulate_ctxt *ctxt)
+{
+	static const struct { u8 base, index; } forms[8] = {
+		{ X86_RBX, X86_RSI }, { X86_RBX, X86_RDI },
+		{ X86_RBP, X86_RSI }, { X86_RBP, X86_RDI },
+		{ X86_RSI, NO_REG }, { X86_RDI, NO_REG },
+		{ X86_RBP, NO_REG }, { X86_RBX, NO_REG },
+	};
+	struct x86_insn *i = &ctxt->insn;
+	unsigned int mod = i->modrm >> 6, rm = i->modrm & 7;
+
+	if (mod == 0 && rm == 6)
+		return decode_disp(ctxt, 2);
+	i->base = forms[rm].base;
+	i->index = forms[rm].index;
+	if (i->base == X86_RBP && !i->seg_override)
+		i->seg = X86_SEG_SS;
+	return decode_disp(ctxt, mod);
+}
+
+static int decode_sib(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	u8 sib;
+	int rc = take_u8(ctxt, &sib);
+
+	if (rc)
+		return rc;
+	i->scale = sib >> 6;
+	i->index = (sib >> 3 & 7) | (i->rex & 2) << 2;
+	if (i->index == X86_RSP)
+		i->index = NO_REG;
+	i->base = (sib & 7) | (i->rex & 1) << 3;
+	return X86EMUL_OK;
+}
+
+/* Tables "32-Bit Addressing Forms ..."; also those of 64-bit mode */
+static int decode_mem32(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	unsigned int mod = i->modrm >> 6, rm = i->modrm & 7;
+	unsigned int disp = mod == 1 ? 1 : mod == 2 ? 4 : 0;
+	int rc;
+
+	if (rm == 4) {
+		rc = decode_sib(ctxt);
+		if (rc)
+			return rc;
+	} else {
+		i->base = rm | (i->rex & 1) << 3;
+	}
+	if (mod == 0 && (i->base & 7) == X86_RBP) {
+		i->base = NO_REG;
+		i->rip_relative = rm != 4 && mode64(ctxt);
+		disp = 4;
+	}
+	if ((i->base == X86_RSP || i->base == X86_RBP) && !i->seg_override)
+		i->seg = X86_SEG_SS;
+	return decode_disp(ctxt, disp);
+}
+
+static int decode_modrm(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	int rc = take_u8(ctxt, &i->modrm);
+
+	if (rc)
+		return rc;
+	i->has_modrm = true;
+	if (i->modrm >= 0xc0)
+		return X86EMUL_OK;
+	i->has_mem = true;
+	return i->ad_bytes == 2 ? decode_mem16(ctxt) : decode_mem32(ctxt);
+}
+
+/* ---- Decode: rows and operands --------------------------------------- */
+
+static const struct x86_opcode *opcode_row(const struct x86_insn *insn);
+
+static unsigned int sub_index(const struct x86_emulate_ctxt *ctxt, u8 type)
+{
+	const struct x86_insn *i = &ctxt->insn;
+
+	switch (type) {
+	case T_GROUP:
+		return i->modrm >> 3 & 7;
+	case T_PREFIX:
+		return i->pp;
+	case T_MOD:
+		return i->modrm >= 0xc0;
+	case T_RM:
+		return i->modrm & 7;
+	case T_MODE:
+		return mode64(ctxt);
+	default:
+		return i->rex >> 3 & 1;
+	}
+}
+
+/* The rows below one that is indexed by the ModRM byte. */
+static bool needs_modrm(const struct x86_opcode *op)
+{
+	if (op->type == T_GROUP || op->type == T_MOD || op->type == T_RM)
+		return true;
+	if (op->type != T_INSN)
+		return false;
+	return (op->dst & 0xff) >= K_MODRM || (op->src & 0xff) >= K_MODRM ||
+	       (op->src2 & 0xff) >= K_MODRM || (op->flags & R_MODRM);
+}
+
+/* Finds the row, and takes ModRM on the way as soon as a row wants it. */
+static int decode_row(struct x86_emulate_ctxt *ctxt)
+{
+	const struct x86_opcode *op = opcode_row(&ctxt->insn);
+	int rc;
+
+	for (;;) {
+		if (!op || op->type == T_NONE)
+			return X86EMUL_UNHANDLEABLE;
+		if (!ctxt->insn.has_modrm && needs_modrm(op)) {
+			rc = decode_modrm(ctxt);
+			if (rc)
+				return rc;
+		}
+		if (op->type == T_INSN)
+			break;
+		op = &op->sub[sub_index(ctxt, op->type)];
+	}
+	ctxt->op = op;
+	return X86EMUL_OK;
+}
+
+static void decode_sizes(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	bool code32 = ctxt->mode == X86_MODE_PROT32;
+
+	if (mode64(ctxt)) {
+		i->op_bytes = i->opsize_override ? 2 : 4;
+		if (i->rex & 8)
+			i->op_bytes = 8;
+		i->ad_bytes = i->adsize_override ? 4 : 8;
+	} else {
+		i->op_bytes = code32 != i->opsize_override ? 4 : 2;
+		i->ad_bytes = code32 != i->adsize_override ? 4 : 2;
+	}
+}
+
+/* Instructions whose operand size is not 4 by default in 64-bit mode. */
+static void adjust_op_bytes(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+
+	if (!mode64(ctxt))
+		return;
+	if (ctxt->op->flags & R_F64)
+		i->op_bytes = 8;
+	else if ((ctxt->op->flags & R_D64) && i->op_bytes == 4)
+		i->op_bytes = 8;
+}
+
+static unsigned int form_bytes(const struct x86_emulate_ctxt *ctxt, u16 form)
+{
+	const struct x86_insn *i = &ctxt->insn;
+	bool w = i->rex & 8 && mode64(ctxt);
+
+	switch (form >> 8) {
+	case S_B: return 1;
+	case S_W: return 2;
+	case S_D: return 4;
+	case S_Q: return 8;
+	case S_O: return 16;
+	case S_V: return i->op_bytes;
+	case S_Z: return i->op_bytes == 2 ? 2 : 4;
+	case S_Y: return w ? 8 : 4;
+	case S_DQ: return w ? 16 : 8;
+	case S_NAT: return mode64(ctxt) ? 8 : 4;
+	case S_SX: return i->op_bytes == 2 ? 2 : 4;
+	case S_FAR: return i->op_bytes + 2;
+	case S_PAIR: return 2 * i->op_bytes;
+	case S_DT: return mode64(ctxt) ? 10 : 6;
+	case S_X: return 16 << i->vl;
+	case S_DDUP: return i->vl ? 16 << i->vl : 8;
+	}
+	return 0;
+}
+
+static void gpr_operand(const struct x86_emulate_ctxt *ctxt,
+			struct x86_operand *o, unsigned int reg)
+{
+	o->type = X86_OP_REG;
+	o->reg = reg;
+	/* Without REX, byte registers 4..7 are AH, CH, DH and BH. */
+	if (o->bytes == 1 && !ctxt->insn.rex && reg >= 4) {
+		o->reg = reg - 4;
+		o->high8 = true;
+	}
+}
+
+/* The register or memory of ModRM.rm; @regtype names the register file. */
+static int rm_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
+		      u8 regtype)
+{
+	struct x86_insn *i = &ctxt->insn;
+	unsigned int rm = i->modrm & 7;
+
+	if (i->has_mem) {
+		o->type = X86_OP_MEM;
+		return X86EMUL_OK;
+	}
+	switch (regtype) {
+	case X86_OP_REG:
+		gpr_operand(ctxt, o, rm | (i->rex & 1) << 3);
+		break;
+	case X86_OP_VEC:
+		rm |= (i->rex & 1) << 3;
+		if (i->evex && mode64(ctxt))
+			rm |= (i->rex & 2) << 3;
+		/* fall through */
+	default:
+		o->type = regtype;
+		o->reg = rm;
+	}
+	return X86EMUL_OK;
+}
+
+static int imm_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
+		       u8 kind)
+{
+	int rc;
+
+	o->type = X86_OP_IMM;
+	if (o->bytes > 8) {
+		/* A far pointer: offset, then selector. */
+		rc = take(ctxt, o->bytes - 2, &o->vec[0]);
+		return rc ? rc : take(ctxt, 2, &o->vec[1]);
+	}
+	rc = take(ctxt, o->bytes, &o->val);
+	if (!rc && kind != K_IMM)
+		o->val = sign_extend(o->val, o->bytes);
+	return rc;
+}
+
+static void moffs_operand(struct x86_insn *i, struct x86_operand *o)
+{
+	o->type = X86_OP_MEM;
+	i->has_mem = true;
+}
+
+/* Fills type, bytes and register of one operand; takes its immediate. */
+static int decode_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
+			  u16 form)
+{
+	struct x86_insn *i = &ctxt->insn;
+	unsigned int reg = (i->modrm >> 3 & 7) | (i->rex & 4) << 1;
+	u8 kind = form & 0xff;
+	u64 off;
+	int rc;
+
+	o->type = X86_OP_NONE;
+	o->high8 = false;
+	if (kind == K_NONE)
+		return X86EMUL_OK;
+	o->bytes = form_bytes(ctxt, form);
+	switch (kind) {
+	case K_OPREG:
+		gpr_operand(ctxt, o, (i->opcode & 7) | (i->rex & 1) << 3);
+		break;
+	case K_ACC:
+		o->type = X86_OP_REG;
+		o->reg = X86_RAX;
+		break;
+	case K_DX:
+		o->type = X86_OP_REG;
+		o->reg = X86_RDX;
+		break;
+	case K_CL:
+		o->type = X86_OP_REG;
+		o->reg = X86_RCX;
+		break;
+	case K_ONE:
+		o->type = X86_OP_IMM;
+		o->val = 1;
+		break;
+	case K_IMM: case K_SIMM: case K_REL:
+		return imm_operand(ctxt, o, kind);
+	case K_MOFFS:
+		rc = take(ctxt, i->ad_bytes, &off);
+		if (rc)
+			return rc;
+		i->disp = off;
+		moffs_operand(i, o);
+		break;
+	case K_SI: case K_DI:
+		o->type = X86_OP_MEM;
+		break;
+	case K_GVVVV:
+		gpr_operand(ctxt, o, i->vvvv & 0xf);
+		break;
+	case K_VVVVV:
+		o->type = X86_OP_VEC;
+		o->reg = i->vvvv;
+		break;
+	case K_RM:
+		return rm_operand(ctxt, o, X86_OP_REG);
+	case K_MEM: case K_ADDR:
+		if (!i->has_mem)
+			return ud(ctxt);
+		o->type = kind == K_MEM ? X86_OP_MEM : X86_OP_NONE;
+		break;
+	case K_GREG:
+		gpr_operand(ctxt, o, reg);
+		break;
+	case K_RMREG:
+		/* MOV to CR and DR ignores the mod field. */
+		gpr_operand(ctxt, o, (i->modrm & 7) | (i->rex & 1) << 3);
+		break;
+	case K_SREG:
+		o->type = X86_OP_SEG;
+		o->reg = reg & 7;
+		break;
+	case K_CREG: case K_DREG:
+		o->type = kind == K_CREG ? X86_OP_CR : X86_OP_DR;
+		o->reg = reg;
+		break;
+	case K_VREG:
+		o->type = X86_OP_VEC;
+		o->reg = reg | i->rex2 << 4;
+		break;
+	case K_VRM:
+		return rm_operand(ctxt, o, X86_OP_VEC);
+	case K_MMREG:
+		o->type = X86_OP_MMX;
+		o->reg = reg & 7;
+		break;
+	case K_MMRM:
+		return rm_operand(ctxt, o, X86_OP_MMX);
+	}
+	return X86EMUL_OK;
+}
+
+/* EVEX: "Compressed Displacement (disp8*N) Support in EVEX" */
+static void scale_disp8(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	const struct x86_operand *o = &ctxt->src;
+
+	if (!i->evex || !i->disp8)
+		return;
+	if (o->type != X86_OP_MEM)
+		o = &ctxt->dst;
+	i->disp *= o->bytes;
+}
+
+static int decode_operands(struct x86_emulate_ctxt *ctxt)
+{
+	const struct x86_opcode *op = ctxt->op;
+	int rc;
+
+	rc = decode_operand(ctxt, &ctxt->dst, op->dst);
+	if (!rc)
+		rc = decode_operand(ctxt, &ctxt->src, op->src);
+	if (!rc)
+		rc = decode_operand(ctxt, &ctxt->src2, op->src2);
+	if (!rc)
+		scale_disp8(ctxt);
+	return rc;
+}
+
+/* ---- Decode: legality ------------------------------------------------ */
+
+static bool vvvv_used(const struct x86_opcode *op)
+{
+	u8 kinds[] = { op->dst, op->src, op->src2 };
+	unsigned int n;
+
+	for (n = 0; n < sizeof(kinds); n++)
+		if (kinds[n] == K_GVVVV || kinds[n] == K_VVVVV)
+			return true;
+	return op->flags & R_VVVV;
+}
+
+static bool vex_legal(const struct x86_emulate_ctxt *ctxt)
+{
+	const struct x86_insn *i = &ctxt->insn;
+	u32 flags = ctxt->op->flags;
+
+	if (i->vvvv && !vvvv_used(ctxt->op))
+		return false;
+	if ((flags & R_L0) && i->vl)
+		return false;
+	if ((flags & R_L1) && !i->vl)
+		return false;
+	if ((flags & R_W0) && (i->rex & 8))
+		return false;
+	if ((flags & R_W1) && !(i->rex & 8))
+		return false;
+	return true;
+}
+
+/* EVEX forms handled here have no mask, no zeroing and no broadcast. */
+static bool evex_plain(const struct x86_insn *i)
+{
+	return !(i->evex_p3 & 0x97) && i->vl != 3;
+}
+
+static int check_legality(struct x86_emulate_ctxt *ctxt)
+{
+	const struct x86_insn *i = &ctxt->insn;
+	u32 flags = ctxt->op->flags;
+
+	if (i->lock && !((flags & R_LOCK) && ctxt->dst.type == X86_OP_MEM))
+		return ud(ctxt);
+	if (flags & (mode64(ctxt) ? R_NO64 : R_ONLY64))
+		return ud(ctxt);
+	if ((flags & R_PROT) && !protected(ctxt))
+		return ud(ctxt);
+	if (i->vex && !vex_legal(ctxt))
+		return ud(ctxt);
+	if (i->evex && !evex_plain(i))
+		return X86EMUL_UNHANDLEABLE;
+	return X86EMUL_OK;
+}
+
+static void decode_reset(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_insn *i = &ctxt->insn;
+	u8 fetched = i->fetched;
+
+	memset((u8 *)i + offsetof(struct x86_insn, len), 0,
+	       sizeof(*i) - offsetof(struct x86_insn, len));
+	i->fetched = fetched;
+	i->seg = X86_SEG_DS;
+	i->base = i->index = NO_REG;
+	ctxt->regs_dirty = 0;
+	ctxt->shadow = 0;
+	ctxt->batch = 0;
+	ctxt->trap = ctxt->halted = ctxt->mode_changed = false;
+	ctxt->exception.has_error = false;
+	ctxt->exception.cr2 = 0;
+}
+
+/*
+ * Decodes the instruction at rip.  Returns OK, FAULT (an illegal instruction,
+ * or one that cannot be fetched), UNHANDLEABLE, or what ops->fetch returned.
+ */
+int x86_decode_insn(struct x86_emulate_ctxt *ctxt)
+{
+	int rc;
+
+	decode_reset(ctxt);
+	rc = decode_prefixes(ctxt);
+	if (!rc)
+		rc = decode_vex(ctxt);
+	if (!rc)
+		rc = decode_escapes(ctxt);
+	if (rc)
+		return rc;
+	decode_sizes(ctxt);
+	rc = decode_row(ctxt);
+	if (rc)
+		return rc;
+	adjust_op_bytes(ctxt);
+	rc = decode_operands(ctxt);
+	if (rc)
+		return rc;
+	return check_legality(ctxt);
+}
+
+/* ---- Operand fetch and write-back ------------------------------------ */
+
+/* Natural alignment of a memory operand for #AC; 1 when none is asked. */
+static unsigned int operand_align(const struct x86_operand *o)
+{
+	if (o->bytes & (o->bytes - 1))
+		return o->bytes == 6 ? 4 : o->bytes == 10 ? 8 : 1;
+	return o->bytes > 8 ? 8 : o->bytes;
+}
+
+/* MOVSD and its like take DS:rSI (or the override) and ES:rDI. */
+static void string_address(const struct x86_emulate_ctxt *ctxt, u8 kind,
+			   unsigned int *seg, u64 *ea)
+{
+	if (kind == K_DI) {
+		*seg = X86_SEG_ES;
+		*ea = ctxt->regs[X86_RDI];
+	} else {
+		*seg = ctxt->insn.seg;
+		*ea = ctxt->regs[X86_RSI];
+	}
+	*ea &= size_mask(ctxt->insn.ad_bytes);
+}
+
+/*
+ * "BT": a register offset selects an item of operand size before or after
+ * the one addressed.  Returns the displacement in bytes.
+ */
+static u64 bit_displacement(const struct x86_operand *offset)
+{
+	s64 bits = sign_extend(offset->val, offset->bytes);
+	unsigned int shift = offset->bytes == 2 ? 4 : offset->bytes == 4 ? 5 : 6;
+
+	return (bits >> shift) * offset->bytes;
+}
+
+static int operand_address(struct x86_emulate_ctxt *ctxt,
+			   struct x86_operand *o, u8 kind, bool write)
+{
+	unsigned int seg = ctxt->insn.seg;
+	int rc;
+	u64 ea;
+
+	if (kind == K_SI || kind == K_DI)
+		string_address(ctxt, kind, &seg, &ea);
+	else
+		ea = effective_address(ctxt);
+	if (ctxt->op->flags & R_BITOFF)
+		ea = (ea + bit_displacement(&ctxt->src)) &
+			size_mask(ctxt->insn.ad_bytes);
+	rc = linear(ctxt, seg, ea, o->bytes, write, &o->lin);
+	if (rc)
+		return rc;
+	if ((ctxt->op->flags & R_ALIGN) && (o->lin & (o->bytes - 1)))
+		return gp(ctxt, 0);
+	return check_alignment(ctxt, o->lin, operand_align(o));
+}
+
+static bool is_locked(const struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->insn.lock || (ctxt->op->flags & R_ATOMIC);
+}
+
+static int load_mem(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
+		    u8 kind, bool read, bool write)
+{
+	unsigned int access = write ? X86_ACC_WRITE : 0;
+	int rc;
+
+	if (ctxt->op->flags & R_NOMEM)
+		return X86EMUL_OK;
+	rc = operand_address(ctxt, o, kind, write);
+	if (rc || !read)
+		return rc;
+	if (write && is_locked(ctxt))
+		access |= X86_ACC_LOCK;
+	o->val = 0;
+	rc = ctxt->ops->read(ctxt, o->lin, o->data, o->bytes, access);
+	if (!rc && (access & X86_ACC_LOCK))
+		memcpy(ctxt->old, o->data, sizeof(ctxt->old));
+	return rc;
+}
+
+static int load_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
+			u16 form, bool read, bool write)
+{
+	struct x86_segment s;
+
+	switch (o->type) {
+	case X86_OP_MEM:
+		return load_mem(ctxt, o, form & 0xff, read, write);
+	case X86_OP_REG:
+		o->val = read_gpr(ctxt, o->reg, o->bytes, o->high8);
+		break;
+	case X86_OP_SEG:
+		if (!read)
+			break;
+		ctxt->ops->get_segment(ctxt, o->reg, &s);
+		o->val = s.selector;
+		break;
+	case X86_OP_VEC:
+		if (read)
+			ctxt->ops->get_vec(ctxt, o->reg, o->data,
+					   o->bytes < 16 ? 16 : o->bytes);
+		break;
+	case X86_OP_MMX:
+		if (read)
+			ctxt->ops->get_mmx(ctxt, o->reg, &o->val);
+		break;
+	}
+	return X86EMUL_OK;
+}
+
+/* Sources first: a bit string's address depends on one. */
+static int load_operands(struct x86_emulate_ctxt *ctxt)
+{
+	const struct x86_opcode *op = ctxt->op;
+	u32 f = op->flags;
+	int rc;
+
+	rc = load_operand(ctxt, &ctxt->src2, op->src2, true, f & R_WSRC2);
+	if (!rc && ctxt->src.type != X86_OP_NONE)
+		rc = load_operand(ctxt, &ctxt->src, op->src, true, f & R_WSRC);
+	if (!rc && ctxt->dst.type != X86_OP_NONE)
+		rc = load_operand(ctxt, &ctxt->dst, op->dst, !(f & R_NORD),
+				  !(f & R_NOWR));
+	return rc;
+}
+
+/* A lost race leaves everything as it was, to be run again. */
+static int store_locked(struct x86_emulate_ctxt *ctxt, struct x86_operand *o)
+{
+	u64 seen[2] = { ctxt->old[0], ctxt->old[1] };
+	int rc = ctxt->ops->cmpxchg(ctxt, o->lin, seen, o->data, o->bytes);
+
+	if (!rc && memcmp(seen, ctxt->old, o->bytes))
+		return X86EMUL_RESTART;
+	return rc;
+}
+
+static int store_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o)
+{
+	switch (o->type) {
+	case X86_OP_MEM:
+		if (is_locked(ctxt))
+			return store_locked(ctxt, o);
+		return ctxt->ops->write(ctxt, o->lin, o->data, o->bytes, 0);
+	case X86_OP_REG:
+		write_gpr(ctxt, o->reg, o->bytes, o->high8, o->val);
+		break;
+	case X86_OP_VEC:
+		ctxt->ops->set_vec(ctxt, o->reg, o->data,
+				   o->bytes < 16 ? 16 : o->bytes,
+				   ctxt->insn.vex);
+		break;
+	case X86_OP_MMX:
+		ctxt->ops->set_mmx(ctxt, o->reg, o->val);
+		break;
+	}
+	return X86EMUL_OK;
+}
+
+static int writeback(struct x86_emulate_ctxt *ctxt)
+{
+	u32 f = ctxt->op->flags;
+	int rc;
+
+	/* Memory, which can fault, is never one of the further operands. */
+	if (!(f & (R_NOWR | R_SELF))) {
+		rc = store_operand(ctxt, &ctxt->dst);
+		if (rc)
+			return rc;
+	}
+	if (f & R_WSRC)
+		store_operand(ctxt, &ctxt->src);
+	if (f & R_WSRC2)
+		store_operand(ctxt, &ctxt->src2);
+	return X86EMUL_OK;
+}
+
+/* ---- Execute: arithmetic flags --------------------------------------- */
+
+static bool parity_even(u64 v)
+{
+	v ^= v >> 4;
+	return !(0x6996 >> (v & 0xf) & 1);
+}
+
+static void flags_szp(struct x86_emulate_ctxt *ctxt, u64 res,
+		      unsigned int bytes)
+{
+	res &= size_mask(bytes);
+	set_flag(ctxt, FL_SF, res & sign_bit(bytes));
+	set_flag(ctxt, FL_ZF, !res);
+	set_flag(ctxt, FL_PF, parity_even(res & 0xff));
+}
+
+static void flags_logic(struct x86_emulate_ctxt *ctxt, u64 res,
+			unsigned int bytes)
+{
+	ctxt->flags &= ~(u64)FL_ARITH;
+	flags_szp(ctxt, res, bytes);
+}
+
+/* @carries: the carry out of each bit position. */
+static void flags_addsub(struct x86_emulate_ctxt *ctxt, u64 res, u64 carries,
+			 u64 overflow, unsigned int bytes)
+{
+	flags_szp(ctxt, res, bytes);
+	set_flag(ctxt, FL_CF, carries & sign_bit(bytes));
+	set_flag(ctxt, FL_AF, carries & 8);
+	set_flag(ctxt, FL_OF, overflow & sign_bit(bytes));
+}
+
+static u64 do_add(struct x86_emulate_ctxt *ctxt, u64 a, u64 b, u64 c,
+		  unsigned int bytes)
+{
+	u64 r = a + b + c;
+
+	flags_addsub(ctxt, r, (a & b) | ((a | b) & ~r), (a ^ r) & (b ^ r),
+		     bytes);
+	return r;
+}
+
+static u64 do_sub(struct x86_emulate_ctxt *ctxt, u64 a, u64 b, u64 c,
+		  unsigned int bytes)
+{
+	u64 r = a - b - c;
+
+	flags_addsub(ctxt, r, (~a & b) | ((~a | b) & r), (a ^ b) & (a ^ r),
+		     bytes);
+	return r;
+}
+
+/* ---- Execute: arithmetic and logic ----------------------------------- */
+
+static int op_add(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = do_add(ctxt, ctxt->dst.val, ctxt->src.val, 0,
+			       ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_adc(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = do_add(ctxt, ctxt->dst.val, ctxt->src.val,
+			       ctxt->flags & FL_CF, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_sub(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = do_sub(ctxt, ctxt->dst.val, ctxt->src.val, 0,
+			       ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_sbb(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = do_sub(ctxt, ctxt->dst.val, ctxt->src.val,
+			       ctxt->flags & FL_CF, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_cmp(struct x86_emulate_ctxt *ctxt)
+{
+	do_sub(ctxt, ctxt->dst.val, ctxt->src.val, 0, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_or(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val |= ctxt->src.val;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_and(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val &= ctxt->src.val;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_xor(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val ^= ctxt->src.val;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_test(struct x86_emulate_ctxt *ctxt)
+{
+	flags_logic(ctxt, ctxt->dst.val & ctxt->src.val, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_not(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ~ctxt->dst.val;
+	return X86EMUL_OK;
+}
+
+static int op_neg(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = do_sub(ctxt, 0, ctxt->dst.val, 0, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+/* INC and DEC leave CF alone. */
+static int op_inc(struct x86_emulate_ctxt *ctxt)
+{
+	u64 cf = ctxt->flags & FL_CF;
+
+	ctxt->dst.val = do_add(ctxt, ctxt->dst.val, 1, 0, ctxt->dst.bytes);
+	set_flag(ctxt, FL_CF, cf);
+	return X86EMUL_OK;
+}
+
+static int op_dec(struct x86_emulate_ctxt *ctxt)
+{
+	u64 cf = ctxt->flags & FL_CF;
+
+	ctxt->dst.val = do_sub(ctxt, ctxt->dst.val, 1, 0, ctxt->dst.bytes);
+	set_flag(ctxt, FL_CF, cf);
+	return X86EMUL_OK;
+}
+
+/* ADCX and ADOX: an addition with a carry flag of its own. */
+static int add_with(struct x86_emulate_ctxt *ctxt, u64 flag)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+	u64 a = ctxt->dst.val, b = ctxt->src.val;
+	u64 r = a + b + !!(ctxt->flags & flag);
+
+	set_flag(ctxt, flag, ((a & b) | ((a | b) & ~r)) & sign_bit(bytes));
+	ctxt->dst.val = r;
+	return X86EMUL_OK;
+}
+
+static int op_adcx(struct x86_emulate_ctxt *ctxt)
+{
+	return add_with(ctxt, FL_CF);
+}
+
+static int op_adox(struct x86_emulate_ctxt *ctxt)
+{
+	return add_with(ctxt, FL_OF);
+}
+
+/* ---- Execute: multiplication and division ---------------------------- */
+
+/* rDX:rAX, or AX for bytes, as the high and low half of a product. */
+static void write_pair(struct x86_emulate_ctxt *ctxt, unsigned int bytes,
+		       u64 lo, u64 hi)
+{
+	if (bytes == 1) {
+		set_gpr(ctxt, X86_RAX, 2, (lo & 0xff) | (hi & 0xff) << 8);
+		return;
+	}
+	set_gpr(ctxt, X86_RAX, bytes, lo);
+	set_gpr(ctxt, X86_RDX, bytes, hi);
+}
+
+/* Full product of two @bytes-wide numbers, split into halves. */
+static void mul_wide(u64 a, u64 b, unsigned int bytes, u64 *lo, u64 *hi)
+{
+	unsigned __int128 p = (unsigned __int128)a * b;
+
+	*lo = (u64)p & size_mask(bytes);
+	*hi = (u64)(p >> 8 * bytes) & size_mask(bytes);
+}
+
+static void imul_wide(u64 a, u64 b, unsigned int bytes, u64 *lo, u64 *hi)
+{
+	__int128 p = (__int128)(s64)sign_extend(a, bytes) *
+		     (s64)sign_extend(b, bytes);
+
+	*lo = (u64)p & size_mask(bytes);
+	*hi = (u64)((unsigned __int128)p >> 8 * bytes) & size_mask(bytes);
+}
+
+static void flags_mul(struct x86_emulate_ctxt *ctxt, bool overflow)
+{
+	set_flag(ctxt, FL_CF | FL_OF, overflow);
+}
+
+static int op_mul(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+	u64 lo, hi;
+
+	mul_wide(ctxt->dst.val, read_gpr(ctxt, X86_RAX, bytes, false), bytes,
+		 &lo, &hi);
+	write_pair(ctxt, bytes, lo, hi);
+	flags_mul(ctxt, hi);
+	return X86EMUL_OK;
+}
+
+/* Does the high half hold nothing but the sign of the low one? */
+static bool sign_only(u64 lo, u64 hi, unsigned int bytes)
+{
+	return hi == (lo & sign_bit(bytes) ? size_mask(bytes) : 0);
+}
+
+static int op_imul1(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+	u64 lo, hi;
+
+	imul_wide(ctxt->dst.val, ctxt->regs[X86_RAX], bytes, &lo, &hi);
+	write_pair(ctxt, bytes, lo, hi);
+	flags_mul(ctxt, !sign_only(lo, hi, bytes));
+	return X86EMUL_OK;
+}
+
+static int imul(struct x86_emulate_ctxt *ctxt, u64 a, u64 b)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+	u64 lo, hi;
+
+	imul_wide(a, b, bytes, &lo, &hi);
+	ctxt->dst.val = lo;
+	flags_mul(ctxt, !sign_only(lo, hi, bytes));
+	return X86EMUL_OK;
+}
+
+static int op_imul2(struct x86_emulate_ctxt *ctxt)
+{
+	return imul(ctxt, ctxt->dst.val, ctxt->src.val);
+}
+
+static int op_imul3(struct x86_emulate_ctxt *ctxt)
+{
+	return imul(ctxt, ctxt->src.val, ctxt->src2.val);
+}
+
+static int divide_error(struct x86_emulate_ctxt *ctxt)
+{
+	return x86_emul_fault(ctxt, X86_EXC_DE, false, 0);
+}
+
+/* @hi:@lo / @d, where hi < d, so that the quotient fits. */
+static void div128(u64 hi, u64 lo, u64 d, u64 *quot, u64 *rem)
+{
+	__asm__("divq %4" : "=a"(*quot), "=d"(*rem)
+		: "a"(lo), "d"(hi), "rm"(d) : "cc");
+}
+
+/* The dividend of DIV and IDIV, as one number of twice the size. */
+static unsigned __int128 dividend(const struct x86_emulate_ctxt *ctxt,
+				  unsigned int bytes)
+{
+	u64 a = ctxt->regs[X86_RAX], d = ctxt->regs[X86_RDX];
+
+	if (bytes == 1)
+		return a & 0xffff;
+	return (unsigned __int128)(d & size_mask(bytes)) << 8 * bytes |
+	       (a & size_mask(bytes));
+}
+
+static int op_div(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+	unsigned __int128 n = dividend(ctxt, bytes);
+	u64 d = ctxt->dst.val, quot, rem;
+
+	if ((u64)(n >> 64) >= d)
+		return divide_error(ctxt);
+	div128(n >> 64, n, d, &quot, &rem);
+	if (quot > size_mask(bytes))
+		return divide_error(ctxt);
+	write_pair(ctxt, bytes, quot, rem);
+	return X86EMUL_OK;
+}
+
+/* Divides magnitudes and then gives the results their signs. */
+static int op_idiv(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+	unsigned __int128 n = dividend(ctxt, bytes);
+	s64 d = sign_extend(ctxt->dst.val, bytes);
+	bool nneg = n >> (16 * bytes - 1) & 1, qneg = nneg != (d < 0);
+	u64 mag = d < 0 ? -(u64)d : (u64)d, quot, rem;
+
+	if (nneg) {
+		n = -n;
+		if (bytes < 8)
+			n &= ((unsigned __int128)1 << 16 * bytes) - 1;
+	}
+	if ((u64)(n >> 64) >= mag)
+		return divide_error(ctxt);
+	div128(n >> 64, n, mag, &quot, &rem);
+	if (quot > sign_bit(bytes) - !qneg)
+		return divide_error(ctxt);
+	write_pair(ctxt, bytes, qneg ? -quot : quot, nneg ? -rem : rem);
+	return X86EMUL_OK;
+}
+
+/* MULX: flags untouched; the high half wins if both names are one. */
+static int op_mulx(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+	u64 lo, hi;
+
+	mul_wide(ctxt->src.val, read_gpr(ctxt, X86_RDX, bytes, false), bytes,
+		 &lo, &hi);
+	set_gpr(ctxt, ctxt->insn.vvvv & 0xf, bytes, lo);
+	ctxt->dst.val = hi;
+	return X86EMUL_OK;
+}
+
+/* ---- Execute: shifts and rotates ------------------------------------- */
+
+static unsigned int shift_count(const struct x86_emulate_ctxt *ctxt, u64 count)
+{
+	return count & (ctxt->dst.bytes == 8 ? 0x3f : 0x1f);
+}
+
+static void flags_rotate(struct x86_emulate_ctxt *ctxt, bool cf, bool of)
+{
+	set_flag(ctxt, FL_CF, cf);
+	set_flag(ctxt, FL_OF, of);
+}
+
+static int op_rol(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = shift_count(ctxt, ctxt->src.val);
+	u64 v = ctxt->dst.val;
+
+	if (!n)
+		return X86EMUL_OK;
+	n &= bits - 1;
+	if (n)
+		v = v << n | v >> (bits - n);
+	ctxt->dst.val = v;
+	flags_rotate(ctxt, v & 1, (v ^ v >> (bits - 1)) & 1);
+	return X86EMUL_OK;
+}
+
+static int op_ror(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = shift_count(ctxt, ctxt->src.val);
+	u64 v = ctxt->dst.val;
+
+	if (!n)
+		return X86EMUL_OK;
+	n &= bits - 1;
+	if (n)
+		v = v >> n | v << (bits - n);
+	ctxt->dst.val = v;
+	flags_rotate(ctxt, v >> (bits - 1) & 1,
+		     (v >> (bits - 1) ^ v >> (bits - 2)) & 1);
+	return X86EMUL_OK;
+}
+
+/* The operand and CF form a ring of one bit more than the operand. */
+static u64 rotate_ring(u64 v, bool *cf, unsigned int bits, unsigned int left)
+{
+	unsigned __int128 ring = (unsigned __int128)*cf << bits | v;
+
+	if (left)
+		ring = ring << left | ring >> (bits + 1 - left);
+	*cf = ring >> bits & 1;
+	return ring;
+}
+
+static int op_rcl(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = shift_count(ctxt, ctxt->src.val);
+	bool cf = ctxt->flags & FL_CF;
+	u64 v;
+
+	if (!n)
+		return X86EMUL_OK;
+	v = rotate_ring(ctxt->dst.val, &cf, bits, n % (bits + 1));
+	ctxt->dst.val = v;
+	flags_rotate(ctxt, cf, cf != (v >> (bits - 1) & 1));
+	return X86EMUL_OK;
+}
+
+static int op_rcr(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = shift_count(ctxt, ctxt->src.val);
+	bool cf = ctxt->flags & FL_CF;
+	u64 v;
+
+	if (!n)
+		return X86EMUL_OK;
+	n %= bits + 1;
+	v = rotate_ring(ctxt->dst.val, &cf, bits, n ? bits + 1 - n : 0);
+	ctxt->dst.val = v;
+	flags_rotate(ctxt, cf, (v >> (bits - 1) ^ v >> (bits - 2)) & 1);
+	return X86EMUL_OK;
+}
+
+static int op_shl(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = shift_count(ctxt, ctxt->src.val);
+	unsigned __int128 wide = (unsigned __int128)ctxt->dst.val << n;
+	bool cf = wide >> bits & 1;
+
+	if (!n)
+		return X86EMUL_OK;
+	ctxt->dst.val = (u64)wide;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	flags_rotate(ctxt, cf, cf != (ctxt->dst.val >> (bits - 1) & 1));
+	return X86EMUL_OK;
+}
+
+static int op_shr(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = shift_count(ctxt, ctxt->src.val);
+	u64 v = ctxt->dst.val;
+
+	if (!n)
+		return X86EMUL_OK;
+	ctxt->dst.val = v >> n;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	flags_rotate(ctxt, v >> (n - 1) & 1, v >> (bits - 1) & 1);
+	return X86EMUL_OK;
+}
+
+static int op_sar(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n = shift_count(ctxt, ctxt->src.val);
+	s64 v = sign_extend(ctxt->dst.val, ctxt->dst.bytes);
+
+	if (!n)
+		return X86EMUL_OK;
+	ctxt->dst.val = v >> n;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	flags_rotate(ctxt, v >> (n - 1) & 1, false);
+	return X86EMUL_OK;
+}
+
+/* SHLD and SHRD; 16-bit counts above 16 are undefined. */
+static int op_shld(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = shift_count(ctxt, ctxt->src2.val);
+	unsigned __int128 w = (unsigned __int128)ctxt->dst.val << bits |
+			      ctxt->src.val;
+	u64 v = ctxt->dst.val;
+	bool cf;
+
+	if (!n)
+		return X86EMUL_OK;
+	cf = w >> (2 * bits - n) & 1;
+	v = w << n >> bits;
+	flags_logic(ctxt, v, ctxt->dst.bytes);
+	flags_rotate(ctxt, cf, (v ^ ctxt->dst.val) >> (bits - 1) & 1);
+	ctxt->dst.val = v;
+	return X86EMUL_OK;
+}
+
+static int op_shrd(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = shift_count(ctxt, ctxt->src2.val);
+	unsigned __int128 w = (unsigned __int128)ctxt->src.val << bits |
+			      ctxt->dst.val;
+	u64 v;
+
+	if (!n)
+		return X86EMUL_OK;
+	v = w >> n;
+	flags_logic(ctxt, v, ctxt->dst.bytes);
+	flags_rotate(ctxt, w >> (n - 1) & 1,
+		     (v ^ ctxt->dst.val) >> (bits - 1) & 1);
+	ctxt->dst.val = v;
+	return X86EMUL_OK;
+}
+
+/* RORX, SARX, SHLX, SHRX: no flags. */
+static int op_rorx(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->dst.bytes;
+	unsigned int n = ctxt->src2.val & (bits - 1);
+	u64 v = ctxt->src.val;
+
+	ctxt->dst.val = n ? v >> n | v << (bits - n) : v;
+	return X86EMUL_OK;
+}
+
+static int op_sarx(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = (s64)sign_extend(ctxt->src.val, ctxt->src.bytes) >>
+			shift_count(ctxt, ctxt->src2.val);
+	return X86EMUL_OK;
+}
+
+static int op_shlx(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->src.val << shift_count(ctxt, ctxt->src2.val);
+	return X86EMUL_OK;
+}
+
+static int op_shrx(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->src.val >> shift_count(ctxt, ctxt->src2.val);
+	return X86EMUL_OK;
+}
+
+/* ---- Execute: bits and bytes ----------------------------------------- */
+
+static u64 bit_selected(struct x86_emulate_ctxt *ctxt)
+{
+	u64 bit = 1ull << (ctxt->src.val & (8 * ctxt->dst.bytes - 1));
+
+	set_flag(ctxt, FL_CF, ctxt->dst.val & bit);
+	return bit;
+}
+
+static int op_bt(struct x86_emulate_ctxt *ctxt)
+{
+	bit_selected(ctxt);
+	return X86EMUL_OK;
+}
+
+static int op_bts(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val |= bit_selected(ctxt);
+	return X86EMUL_OK;
+}
+
+static int op_btr(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val &= ~bit_selected(ctxt);
+	return X86EMUL_OK;
+}
+
+static int op_btc(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val ^= bit_selected(ctxt);
+	return X86EMUL_OK;
+}
+
+/* A zero source leaves the destination register wholly unchanged. */
+static int op_bsf(struct x86_emulate_ctxt *ctxt)
+{
+	set_flag(ctxt, FL_ZF, !ctxt->src.val);
+	if (ctxt->src.val)
+		ctxt->dst.val = __builtin_ctzll(ctxt->src.val);
+	else
+		ctxt->dst.type = X86_OP_NONE;
+	return X86EMUL_OK;
+}
+
+static int op_bsr(struct x86_emulate_ctxt *ctxt)
+{
+	set_flag(ctxt, FL_ZF, !ctxt->src.val);
+	if (ctxt->src.val)
+		ctxt->dst.val = 63 - __builtin_clzll(ctxt->src.val);
+	else
+		ctxt->dst.type = X86_OP_NONE;
+	return X86EMUL_OK;
+}
+
+static int count_zeros(struct x86_emulate_ctxt *ctxt, unsigned int n)
+{
+	ctxt->dst.val = n;
+	set_flag(ctxt, FL_CF, !ctxt->src.val);
+	set_flag(ctxt, FL_ZF, !n);
+	return X86EMUL_OK;
+}
+
+static int op_tzcnt(struct x86_emulate_ctxt *ctxt)
+{
+	return count_zeros(ctxt, ctxt->src.val ?
+			   __builtin_ctzll(ctxt->src.val) :
+			   8 * ctxt->src.bytes);
+}
+
+static int op_lzcnt(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bits = 8 * ctxt->src.bytes;
+
+	return count_zeros(ctxt, ctxt->src.val ?
+			   __builtin_clzll(ctxt->src.val) - (64 - bits) : bits);
+}
+
+static int op_popcnt(struct x86_emulate_ctxt *ctxt)
+{
+	u64 v = ctxt->src.val, n = 0;
+
+	for (; v; v &= v - 1)
+		n++;
+	ctxt->dst.val = n;
+	ctxt->flags &= ~(u64)FL_ARITH;
+	set_flag(ctxt, FL_ZF, !n);
+	return X86EMUL_OK;
+}
+
+static u64 swap_bytes(u64 v, unsigned int bytes)
+{
+	return __builtin_bswap64(v) >> (64 - 8 * bytes);
+}
+
+static int op_movbe(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = swap_bytes(ctxt->src.val, ctxt->src.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_bswap(struct x86_emulate_ctxt *ctxt)
+{
+	/* A 16-bit BSWAP is undefined; processors in fact clear the word. */
+	ctxt->dst.val = ctxt->dst.bytes == 2 ? 0 :
+			swap_bytes(ctxt->dst.val, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+/* CRC-32C, bit-reflected polynomial 11EDC6F41H */
+static int op_crc32(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n;
+	u32 crc = ctxt->dst.val;
+
+	for (n = 0; n < 8u * ctxt->src.bytes; n++) {
+		u32 bit = (crc ^ (u32)(ctxt->src.val >> n)) & 1;
+
+		crc = crc >> 1 ^ (bit ? 0x82f63b78 : 0);
+	}
+	ctxt->dst.val = crc;
+	return X86EMUL_OK;
+}
+
+static int op_andn(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ~ctxt->src.val & ctxt->src2.val;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static u64 low_bits(unsigned int n)
+{
+	return n < 64 ? (1ull << n) - 1 : ~0ull;
+}
+
+static int op_bextr(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int start = ctxt->src2.val & 0xff;
+	unsigned int len = ctxt->src2.val >> 8 & 0xff;
+
+	ctxt->dst.val = start < 64 ?
+			ctxt->src.val >> start & low_bits(len) : 0;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_blsr(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->src.val & (ctxt->src.val - 1);
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	set_flag(ctxt, FL_CF, !ctxt->src.val);
+	return X86EMUL_OK;
+}
+
+static int op_blsmsk(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->src.val ^ (ctxt->src.val - 1);
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	set_flag(ctxt, FL_CF, !ctxt->src.val);
+	return X86EMUL_OK;
+}
+
+static int op_blsi(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->src.val & -ctxt->src.val;
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	set_flag(ctxt, FL_CF, ctxt->src.val);
+	return X86EMUL_OK;
+}
+
+static int op_bzhi(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n = ctxt->src2.val & 0xff;
+
+	ctxt->dst.val = ctxt->src.val & low_bits(n);
+	flags_logic(ctxt, ctxt->dst.val, ctxt->dst.bytes);
+	set_flag(ctxt, FL_CF, n > 8u * ctxt->dst.bytes - 1);
+	return X86EMUL_OK;
+}
+
+/* PDEP: src is the data, src2 the mask. */
+static int op_pdep(struct x86_emulate_ctxt *ctxt)
+{
+	u64 data = ctxt->src.val, mask = ctxt->src2.val, r = 0;
+
+	for (; mask; mask &= mask - 1, data >>= 1)
+		if (data & 1)
+			r |= mask & -mask;
+	ctxt->dst.val = r;
+	return X86EMUL_OK;
+}
+
+static int op_pext(struct x86_emulate_ctxt *ctxt)
+{
+	u64 data = ctxt->src.val, mask = ctxt->src2.val, r = 0;
+	unsigned int n = 0;
+
+	for (; mask; mask &= mask - 1, n++)
+		if (data & mask & -mask)
+			r |= 1ull << n;
+	ctxt->dst.val = r;
+	return X86EMUL_OK;
+}
+
+/* ---- Execute: data movement ------------------------------------------ */
+
+static int op_nop(struct x86_emulate_ctxt *ctxt)
+{
+	return X86EMUL_OK;
+}
+
+static int op_ud(struct x86_emulate_ctxt *ctxt)
+{
+	return ud(ctxt);
+}
+
+static int op_mov(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->src.val;
+	return X86EMUL_OK;
+}
+
+static int op_mov_from_seg(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->src.reg > X86_SEG_GS)
+		return ud(ctxt);
+	return op_mov(ctxt);
+}
+
+static int op_movsx(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = sign_extend(ctxt->src.val, ctxt->src.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_lea(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = effective_address(ctxt);
+	return X86EMUL_OK;
+}
+
+static int op_xchg(struct x86_emulate_ctxt *ctxt)
+{
+	u64 t = ctxt->dst.val;
+
+	ctxt->dst.val = ctxt->src.val;
+	ctxt->src.val = t;
+	return X86EMUL_OK;
+}
+
+/* XADD: when both operands are one register it receives the sum. */
+static int op_xadd(struct x86_emulate_ctxt *ctxt)
+{
+	u64 old = ctxt->dst.val;
+
+	op_add(ctxt);
+	if (ctxt->dst.type == X86_OP_REG && ctxt->dst.reg == ctxt->src.reg &&
+	    ctxt->dst.high8 == ctxt->src.high8)
+		ctxt->src.type = X86_OP_NONE;
+	ctxt->src.val = old;
+	return X86EMUL_OK;
+}
+
+/*
+ * dst, new value in src, accumulator in src2.  A failed comparison loads the
+ * accumulator and writes the destination back, as the processor does.
+ */
+static int op_cmpxchg(struct x86_emulate_ctxt *ctxt)
+{
+	u64 old = ctxt->dst.val;
+
+	do_sub(ctxt, ctxt->src2.val, old, 0, ctxt->dst.bytes);
+	if (ctxt->flags & FL_ZF) {
+		ctxt->dst.val = ctxt->src.val;
+		ctxt->src2.type = X86_OP_NONE;
+	} else {
+		ctxt->src2.val = old;
+		if (ctxt->dst.type == X86_OP_REG)
+			ctxt->dst.type = X86_OP_NONE;
+	}
+	return X86EMUL_OK;
+}
+
+/* CMPXCHG8B and CMPXCHG16B.  Here the handler stores, then loads rDX:rAX. */
+static int op_cmpxchg_pair(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int half = ctxt->dst.bytes / 2;
+	u64 cmp[2] = { 0 }, new[2] = { 0 }, old[2] = { 0 };
+	bool equal;
+	int rc;
+
+	if (half == 8 && (ctxt->dst.lin & 15))
+		return gp(ctxt, 0);
+	memcpy(old, ctxt->dst.data, ctxt->dst.bytes);
+	memcpy(cmp, &ctxt->regs[X86_RAX], half);
+	memcpy((u8 *)cmp + half, &ctxt->regs[X86_RDX], half);
+	memcpy(new, &ctxt->regs[X86_RBX], half);
+	memcpy((u8 *)new + half, &ctxt->regs[X86_RCX], half);
+	equal = !memcmp(cmp, old, sizeof(cmp));
+	memcpy(ctxt->dst.data, equal ? new : old, ctxt->dst.bytes);
+	rc = store_operand(ctxt, &ctxt->dst);
+	if (rc)
+		return rc;
+	ctxt->dst.type = X86_OP_NONE;
+	set_flag(ctxt, FL_ZF, equal);
+	if (!equal) {
+		set_gpr(ctxt, X86_RAX, half, half == 8 ? old[0] : (u32)old[0]);
+		set_gpr(ctxt, X86_RDX, half,
+			half == 8 ? old[1] : old[0] >> 32);
+	}
+	return X86EMUL_OK;
+}
+
+/* Tables "Conditional Move", "Jcc", "SETcc": the condition in 4 bits */
+static bool condition(const struct x86_emulate_ctxt *ctxt)
+{
+	u64 f = ctxt->flags;
+	bool sf_ne_of = !(f & FL_SF) != !(f & FL_OF), r;
+
+	switch (ctxt->insn.opcode >> 1 & 7) {
+	case 0: r = f & FL_OF; break;
+	case 1: r = f & FL_CF; break;
+	case 2: r = f & FL_ZF; break;
+	case 3: r = f & (FL_CF | FL_ZF); break;
+	case 4: r = f & FL_SF; break;
+	case 5: r = f & FL_PF; break;
+	case 6: r = sf_ne_of; break;
+	default: r = (f & FL_ZF) || sf_ne_of; break;
+	}
+	return r != (ctxt->insn.opcode & 1);
+}
+
+/* 90 is XCHG with rAX only when REX.B makes it R8. */
+static int op_xchg_nop(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->insn.rex & 1)
+		return op_xchg(ctxt);
+	ctxt->dst.type = ctxt->src.type = X86_OP_NONE;
+	return X86EMUL_OK;
+}
+
+static int op_setcc(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = condition(ctxt);
+	return X86EMUL_OK;
+}
+
+/* A 32-bit CMOVcc clears the upper half even when it does not move. */
+static int op_cmovcc(struct x86_emulate_ctxt *ctxt)
+{
+	if (condition(ctxt))
+		ctxt->dst.val = ctxt->src.val;
+	return X86EMUL_OK;
+}
+
+static int op_xlat(struct x86_emulate_ctxt *ctxt)
+{
+	u64 ea = ctxt->regs[X86_RBX] + (ctxt->regs[X86_RAX] & 0xff), lin;
+	int rc;
+
+	ea &= size_mask(ctxt->insn.ad_bytes);
+	rc = linear(ctxt, ctxt->insn.seg, ea, 1, false, &lin);
+	if (rc)
+		return rc;
+	return ctxt->ops->read(ctxt, lin, ctxt->dst.data, 1, 0);
+}
+
+/* CBW, CWDE, CDQE */
+static int op_cbw(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+
+	ctxt->dst.val = sign_extend(ctxt->regs[X86_RAX], bytes / 2);
+	return X86EMUL_OK;
+}
+
+/* CWD, CDQ, CQO */
+static int op_cwd(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->src.bytes;
+
+	ctxt->dst.val = ctxt->src.val & sign_bit(bytes) ? ~0ull : 0;
+	return X86EMUL_OK;
+}
+
+/* ---- Execute: flags and decimal arithmetic --------------------------- */
+
+static int op_clc(struct x86_emulate_ctxt *ctxt)
+{
+	set_flag(ctxt, FL_CF, false);
+	return X86EMUL_OK;
+}
+
+static int op_stc(struct x86_emulate_ctxt *ctxt)
+{
+	set_flag(ctxt, FL_CF, true);
+	return X86EMUL_OK;
+}
+
+static int op_cmc(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->flags ^= FL_CF;
+	return X86EMUL_OK;
+}
+
+static int op_cld(struct x86_emulate_ctxt *ctxt)
+{
+	set_flag(ctxt, FL_DF, false);
+	return X86EMUL_OK;
+}
+
+static int op_std(struct x86_emulate_ctxt *ctxt)
+{
+	set_flag(ctxt, FL_DF, true);
+	return X86EMUL_OK;
+}
+
+static int op_sahf(struct x86_emulate_ctxt *ctxt)
+{
+	u64 m = FL_SZP | FL_AF | FL_CF;
+
+	ctxt->flags = (ctxt->flags & ~m) | (ctxt->regs[X86_RAX] >> 8 & m);
+	return X86EMUL_OK;
+}
+
+static int op_lahf(struct x86_emulate_ctxt *ctxt)
+{
+	u64 m = FL_SZP | FL_AF | FL_CF;
+
+	write_gpr(ctxt, X86_RAX, 1, true, (ctxt->flags & m) | FL_FIXED);
+	return X86EMUL_OK;
+}
+
+static int op_salc(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->flags & FL_CF ? 0xff : 0;
+	return X86EMUL_OK;
+}
+
+/* DAA and DAS differ in the sign of the adjustment. */
+static int decimal_adjust(struct x86_emulate_ctxt *ctxt, bool sub)
+{
+	u8 al = ctxt->dst.val, adj = 0;
+	bool cf = (ctxt->flags & FL_CF) || al > 0x99;
+	bool af = (ctxt->flags & FL_AF) || (al & 0xf) > 9;
+	bool wrap;
+
+	if (af)
+		adj = 6;
+	/* The low adjustment alone can carry or borrow. */
+	wrap = af && (sub ? al < 6 : al > 0xf9);
+	if (cf)
+		adj += 0x60;
+	ctxt->dst.val = sub ? al - adj : al + adj;
+	flags_logic(ctxt, ctxt->dst.val, 1);
+	set_flag(ctxt, FL_CF, cf || wrap);
+	set_flag(ctxt, FL_AF, af);
+	return X86EMUL_OK;
+}
+
+static int op_daa(struct x86_emulate_ctxt *ctxt)
+{
+	return decimal_adjust(ctxt, false);
+}
+
+static int op_das(struct x86_emulate_ctxt *ctxt)
+{
+	return decimal_adjust(ctxt, true);
+}
+
+static int ascii_adjust(struct x86_emulate_ctxt *ctxt, u64 delta)
+{
+	bool adjust = (ctxt->flags & FL_AF) || (ctxt->dst.val & 0xf) > 9;
+
+	if (adjust)
+		ctxt->dst.val += delta;
+	ctxt->dst.val &= 0xff0f;
+	set_flag(ctxt, FL_AF | FL_CF, adjust);
+	return X86EMUL_OK;
+}
+
+static int op_aaa(struct x86_emulate_ctxt *ctxt)
+{
+	return ascii_adjust(ctxt, 0x106);
+}
+
+static int op_aas(struct x86_emulate_ctxt *ctxt)
+{
+	return ascii_adjust(ctxt, -0x106ull);
+}
+
+static int op_aam(struct x86_emulate_ctxt *ctxt)
+{
+	u8 al = ctxt->dst.val, base = ctxt->src.val;
+
+	if (!base)
+		return divide_error(ctxt);
+	ctxt->dst.val = (al / base) << 8 | al % base;
+	flags_logic(ctxt, al % base, 1);
+	return X86EMUL_OK;
+}
+
+static int op_aad(struct x86_emulate_ctxt *ctxt)
+{
+	u64 ax = ctxt->dst.val;
+
+	ctxt->dst.val = (ax + (ax >> 8) * ctxt->src.val) & 0xff;
+	flags_logic(ctxt, ctxt->dst.val, 1);
+	return X86EMUL_OK;
+}
+
+/* "WAIT/FWAIT": pending x87 exceptions belong to the caller. */
+static int op_fwait(struct x86_emulate_ctxt *ctxt)
+{
+	u64 cr0 = ctxt->ops->get_cr(ctxt, 0);
+
+	if ((cr0 & CR0_MP) && (cr0 & CR0_TS))
+		return x86_emul_fault(ctxt, X86_EXC_NM, false, 0);
+	return X86EMUL_OK;
+}
+
+/* ---- Execute: the stack ---------------------------------------------- */
+
+/* "Stack-Size Attribute": the part of rSP that is used and updated */
+static unsigned int stack_bytes(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_segment ss;
+
+	if (mode64(ctxt))
+		return 8;
+	ctxt->ops->get_segment(ctxt, X86_SEG_SS, &ss);
+	return ss.attr & X86_SEG_ATTR_DB ? 4 : 2;
+}
+
+/* Reads the item that is @off bytes above the top of the stack. */
+static int stack_read(struct x86_emulate_ctxt *ctxt, u64 off, u64 *val,
+		      unsigned int bytes)
+{
+	u64 sp = (ctxt->regs[X86_RSP] + off) & size_mask(stack_bytes(ctxt));
+	u64 lin;
+	int rc;
+
+	rc = linear(ctxt, X86_SEG_SS, sp, bytes, false, &lin);
+	if (!rc)
+		rc = check_alignment(ctxt, lin, bytes);
+	*val = 0;
+	return rc ? rc : ctxt->ops->read(ctxt, lin, val, bytes, 0);
+}
+
+static void move_sp(struct x86_emulate_ctxt *ctxt, u64 by)
+{
+	add_gpr(ctxt, X86_RSP, stack_bytes(ctxt), by);
+}
+
+/*
+ * Pushes the low @write bytes of @val into a slot of @slot bytes.  A word
+ * selector in a wider slot leaves the rest of the slot as it was.
+ */
+static int push_partial(struct x86_emulate_ctxt *ctxt, u64 val,
+			unsigned int write, unsigned int slot)
+{
+	u64 sp = (ctxt->regs[X86_RSP] - slot) & size_mask(stack_bytes(ctxt));
+	u64 lin;
+	int rc;
+
+	rc = linear(ctxt, X86_SEG_SS, sp, write, true, &lin);
+	if (!rc)
+		rc = check_alignment(ctxt, lin, slot);
+	if (!rc)
+		rc = ctxt->ops->write(ctxt, lin, &val, write, 0);
+	if (!rc)
+		move_sp(ctxt, -(u64)slot);
+	return rc;
+}
+
+static int push(struct x86_emulate_ctxt *ctxt, u64 val)
+{
+	unsigned int bytes = ctxt->insn.op_bytes;
+
+	return push_partial(ctxt, val, bytes, bytes);
+}
+
+static int op_push(struct x86_emulate_ctxt *ctxt)
+{
+	return push(ctxt, ctxt->dst.val);
+}
+
+/* The increment comes first: POP rSP ends with the value from the stack. */
+static int op_pop(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = stack_read(ctxt, 0, &ctxt->dst.val, ctxt->dst.bytes);
+
+	if (!rc && ctxt->dst.type == X86_OP_MEM)
+		rc = store_operand(ctxt, &ctxt->dst);
+	if (rc)
+		return rc;
+	move_sp(ctxt, ctxt->dst.bytes);
+	if (ctxt->dst.type == X86_OP_MEM)
+		ctxt->dst.type = X86_OP_NONE;
+	return X86EMUL_OK;
+}
+
+static int op_leave(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int sb = stack_bytes(ctxt), bytes = ctxt->insn.op_bytes;
+	u64 bp, off = ctxt->regs[X86_RBP] - ctxt->regs[X86_RSP];
+	int rc = stack_read(ctxt, off, &bp, bytes);
+
+	if (rc)
+		return rc;
+	set_gpr(ctxt, X86_RSP, sb, ctxt->regs[X86_RBP] + bytes);
+	set_gpr(ctxt, X86_RBP, bytes, bp);
+	return X86EMUL_OK;
+}
+
+/*
+ * Several pushes that succeed or fail together: each slot is probed before
+ * the first one is written.
+ */
+struct frame {
+	u64 val[40];
+	unsigned int n;
+};
+
+static void frame_add(struct frame *f, u64 val)
+{
+	f->val[f->n++] = val;
+}
+
+static int frame_slot(struct x86_emulate_ctxt *ctxt, unsigned int n,
+		      unsigned int bytes, u64 *lin)
+{
+	u64 sp = ctxt->regs[X86_RSP] - (n + 1) * bytes;
+
+	sp &= size_mask(stack_bytes(ctxt));
+	return linear(ctxt, X86_SEG_SS, sp, bytes, true, lin);
+}
+
+static int frame_push(struct x86_emulate_ctxt *ctxt, const struct frame *f,
+		      unsigned int bytes)
+{
+	unsigned int n;
+	u64 lin;
+	int rc;
+
+	for (n = 0; n < f->n; n++) {
+		rc = frame_slot(ctxt, n, bytes, &lin);
+		if (!rc)
+			rc = check_alignment(ctxt, lin, bytes);
+		if (!rc)
+			rc = ctxt->ops->probe_write(ctxt, lin, bytes, 0);
+		if (rc)
+			return rc;
+	}
+	for (n = 0; n < f->n; n++) {
+		rc = frame_slot(ctxt, n, bytes, &lin);
+		if (!rc)
+			rc = ctxt->ops->write(ctxt, lin, &f->val[n], bytes, 0);
+		if (rc)
+			return rc;
+	}
+	move_sp(ctxt, -(u64)(f->n * bytes));
+	return X86EMUL_OK;
+}
+
+static int op_pusha(struct x86_emulate_ctxt *ctxt)
+{
+	struct frame f = { .n = 0 };
+	unsigned int reg;
+
+	for (reg = X86_RAX; reg <= X86_RDI; reg++)
+		frame_add(&f, ctxt->regs[reg]);
+	return frame_push(ctxt, &f, ctxt->insn.op_bytes);
+}
+
+static int op_popa(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->insn.op_bytes, n;
+	u64 val[8];
+	int rc;
+
+	for (n = 0; n < 8; n++) {
+		rc = stack_read(ctxt, n * bytes, &val[n], bytes);
+		if (rc)
+			return rc;
+	}
+	move_sp(ctxt, 8 * bytes);
+	for (n = 0; n < 8; n++)
+		if (X86_RDI - n != X86_RSP)
+			set_gpr(ctxt, X86_RDI - n, bytes, val[n]);
+	return X86EMUL_OK;
+}
+
+/* "ENTER": src is the frame's size, src2 its nesting level. */
+static int op_enter(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->insn.op_bytes, sb = stack_bytes(ctxt);
+	unsigned int level = ctxt->src2.val & 31, n;
+	struct frame f = { .n = 0 };
+	u64 bp, frame, lin;
+	int rc;
+
+	frame = ctxt->regs[X86_RSP] - bytes;
+	frame_add(&f, ctxt->regs[X86_RBP]);
+	for (n = 1; n < level; n++) {
+		rc = stack_read(ctxt, ctxt->regs[X86_RBP] - n * bytes -
+				ctxt->regs[X86_RSP], &bp, bytes);
+		if (rc)
+			return rc;
+		frame_add(&f, bp);
+	}
+	if (level)
+		frame_add(&f, frame);
+	/* The new top of the stack has to be writable too. */
+	rc = linear(ctxt, X86_SEG_SS,
+		    (ctxt->regs[X86_RSP] - f.n * bytes - ctxt->src.val) &
+		    size_mask(sb), bytes, true, &lin);
+	if (!rc)
+		rc = ctxt->ops->probe_write(ctxt, lin, bytes, 0);
+	if (!rc)
+		rc = frame_push(ctxt, &f, bytes);
+	if (rc)
+		return rc;
+	set_gpr(ctxt, X86_RBP, bytes < sb ? bytes : sb, frame);
+	move_sp(ctxt, -ctxt->src.val);
+	return X86EMUL_OK;
+}
+
+/* ---- Execute: near control transfer ---------------------------------- */
+
+/* Is this offset within the code segment?  Sets the new rIP if so. */
+static int near_target(struct x86_emulate_ctxt *ctxt, u64 target, u64 *rip)
+{
+	struct x86_segment cs;
+
+	target &= size_mask(ctxt->insn.op_bytes);
+	if (mode64(ctxt)) {
+		if (!canonical(ctxt, target))
+			return gp(ctxt, 0);
+	} else {
+		ctxt->ops->get_segment(ctxt, X86_SEG_CS, &cs);
+		if (target > cs.limit)
+			return gp(ctxt, 0);
+	}
+	*rip = target;
+	return X86EMUL_OK;
+}
+
+static int jump(struct x86_emulate_ctxt *ctxt, u64 target)
+{
+	return near_target(ctxt, target, &ctxt->next_rip);
+}
+
+static int jump_rel(struct x86_emulate_ctxt *ctxt)
+{
+	return jump(ctxt, ctxt->next_rip + ctxt->dst.val);
+}
+
+static int op_jmp_rel(struct x86_emulate_ctxt *ctxt)
+{
+	return jump_rel(ctxt);
+}
+
+static int op_jcc(struct x86_emulate_ctxt *ctxt)
+{
+	return condition(ctxt) ? jump_rel(ctxt) : X86EMUL_OK;
+}
+
+static int op_jmp(struct x86_emulate_ctxt *ctxt)
+{
+	return jump(ctxt, ctxt->dst.val);
+}
+
+static int call(struct x86_emulate_ctxt *ctxt, u64 target)
+{
+	u64 rip;
+	int rc = near_target(ctxt, target, &rip);
+
+	if (!rc)
+		rc = push(ctxt, ctxt->next_rip);
+	if (!rc)
+		ctxt->next_rip = rip;
+	return rc;
+}
+
+static int op_call_rel(struct x86_emulate_ctxt *ctxt)
+{
+	return call(ctxt, ctxt->next_rip + ctxt->dst.val);
+}
+
+static int op_call(struct x86_emulate_ctxt *ctxt)
+{
+	return call(ctxt, ctxt->dst.val);
+}
+
+/* RET and RET imm16; without the immediate dst.val is 0. */
+static int op_ret(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->insn.op_bytes;
+	u64 target, release = ctxt->dst.type == X86_OP_IMM ? ctxt->dst.val : 0;
+	int rc = stack_read(ctxt, 0, &target, bytes);
+
+	if (!rc)
+		rc = jump(ctxt, target);
+	if (!rc)
+		move_sp(ctxt, bytes + release);
+	return rc;
+}
+
+/* The count of LOOP, JrCXZ and REP has the address size. */
+static u64 read_count(const struct x86_emulate_ctxt *ctxt)
+{
+	return read_gpr(ctxt, X86_RCX, ctxt->insn.ad_bytes, false);
+}
+
+/* LOOPNE E0, LOOPE E1, LOOP E2 */
+static int op_loop(struct x86_emulate_ctxt *ctxt)
+{
+	u64 count = (read_count(ctxt) - 1) & size_mask(ctxt->insn.ad_bytes);
+	bool zf = ctxt->flags & FL_ZF, again = count;
+	int rc = X86EMUL_OK;
+
+	if (ctxt->insn.opcode != 0xe2)
+		again = again && zf == (ctxt->insn.opcode & 1);
+	if (again)
+		rc = jump_rel(ctxt);
+	if (!rc)
+		set_gpr(ctxt, X86_RCX, ctxt->insn.ad_bytes, count);
+	return rc;
+}
+
+static int op_jcxz(struct x86_emulate_ctxt *ctxt)
+{
+	return read_count(ctxt) ? X86EMUL_OK : jump_rel(ctxt);
+}
+
+/* ---- Execute: port input and output ---------------------------------- */
+
+/* "I/O Permission Bit Map" */
+static int check_io_bitmap(struct x86_emulate_ctxt *ctxt, u16 port,
+			   unsigned int bytes)
+{
+	struct x86_segment tr;
+	u16 base = 0, bits = 0;
+	int rc;
+
+	ctxt->ops->get_segment(ctxt, X86_SEG_TR, &tr);
+	/* A 16-bit TSS has no map; types 9 and 11 are 32- and 64-bit ones. */
+	if ((tr.attr & X86_SEG_ATTR_UNUSABLE) || !(tr.attr & 8) ||
+	    tr.limit < 103)
+		return gp(ctxt, 0);
+	rc = ctxt->ops->read(ctxt, tr.base + 102, &base, 2, X86_ACC_SYSTEM);
+	if (rc)
+		return rc;
+	if (base + port / 8u + 1 > tr.limit)
+		return gp(ctxt, 0);
+	rc = ctxt->ops->read(ctxt, tr.base + base + port / 8, &bits, 2,
+			     X86_ACC_SYSTEM);
+	if (rc)
+		return rc;
+	return bits >> (port & 7) & ((1u << bytes) - 1) ?
+		gp(ctxt, 0) : X86EMUL_OK;
+}
+
+static int check_io(struct x86_emulate_ctxt *ctxt, u16 port,
+		    unsigned int bytes)
+{
+	if (ctxt->mode == X86_MODE_REAL)
+		return X86EMUL_OK;
+	if (ctxt->mode != X86_MODE_VM86 && ctxt->cpl <= iopl(ctxt))
+		return X86EMUL_OK;
+	return check_io_bitmap(ctxt, port, bytes);
+}
+
+static int op_in(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = check_io(ctxt, ctxt->src.val, ctxt->dst.bytes);
+
+	if (rc)
+		return rc;
+	return ctxt->ops->pio_in(ctxt, ctxt->src.val, ctxt->dst.bytes,
+				 ctxt->dst.data, 1);
+}
+
+static int op_out(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = check_io(ctxt, ctxt->dst.val, ctxt->src.bytes);
+
+	if (rc)
+		return rc;
+	return ctxt->ops->pio_out(ctxt, ctxt->dst.val, ctxt->src.bytes,
+				  ctxt->src.data, 1);
+}
+
+/* ---- Execute: string instructions ------------------------------------ */
+
+#define STRING_BUDGET	1024	/* iterations before the caller may look up */
+#define BATCH_BYTES	256	/* moved at once; bounds the stack frame */
+
+/* The sources and destinations of a string row are its operand forms. */
+static bool uses_si(const struct x86_opcode *op)
+{
+	return (op->dst & 0xff) == K_SI || (op->src & 0xff) == K_SI;
+}
+
+static bool uses_di(const struct x86_opcode *op)
+{
+	return (op->dst & 0xff) == K_DI || (op->src & 0xff) == K_DI;
+}
+
+static unsigned int item_bytes(const struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->dst.type == X86_OP_MEM ? ctxt->dst.bytes :
+					      ctxt->src.bytes;
+}
+
+/* Commits @n finished iterations. */
+static void string_advance(struct x86_emulate_ctxt *ctxt, u64 n)
+{
+	unsigned int ad = ctxt->insn.ad_bytes;
+	u64 step = n * item_bytes(ctxt);
+
+	if (ctxt->rflags & FL_DF)
+		step = -step;
+	if (uses_si(ctxt->op))
+		add_gpr(ctxt, X86_RSI, ad, step);
+	if (uses_di(ctxt->op))
+		add_gpr(ctxt, X86_RDI, ad, step);
+	if (ctxt->insn.rep)
+		add_gpr(ctxt, X86_RCX, ad, -n);
+}
+
+/* Bytes from @ea and @lin on before either the page or the offset wraps. */
+static u64 run_length(const struct x86_emulate_ctxt *ctxt, u64 ea, u64 lin)
+{
+	u64 page = PAGE_MASK_4K + 1 - (lin & PAGE_MASK_4K);
+	u64 wrap = size_mask(ctxt->insn.ad_bytes) - ea;
+
+	return page <= wrap ? page : wrap + 1;
+}
+
+/* Shrinks *@bytes to what can be accessed at @kind's pointer as one piece. */
+static bool batch_range(struct x86_emulate_ctxt *ctxt, u8 kind, bool write,
+			unsigned int *bytes, u64 *lin)
+{
+	unsigned int seg, item = item_bytes(ctxt);
+	u64 ea, run;
+
+	string_address(ctxt, kind, &seg, &ea);
+	if (linear(ctxt, seg, ea, item, write, lin))
+		return false;
+	run = run_length(ctxt, ea, *lin);
+	if (run < *bytes)
+		*bytes = run / item * item;
+	return *bytes > item &&
+	       !linear(ctxt, seg, ea, *bytes, write, lin) &&
+	       ctxt->ops->plain(ctxt, *lin, *bytes,
+				write ? X86_ACC_WRITE : 0);
+}
+
+static bool batch_allowed(const struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->ops->plain && ctxt->insn.rep &&
+	       !(ctxt->rflags & (FL_DF | FL_TF | FL_AC));
+}
+
+static unsigned int batch_limit(const struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int item = item_bytes(ctxt);
+	u64 count = read_count(ctxt);
+
+	return count < BATCH_BYTES / item ? count * item : BATCH_BYTES;
+}
+
+/*
+ * MOVS and STOS on plain memory.  Returns OK with *@n the iterations done, 0
+ * for none.  Two linear addresses may name the same page, so it is the
+ * distance within a page that tells overlap.
+ */
+static int move_batch(struct x86_emulate_ctxt *ctxt, u64 *n)
+{
+	unsigned int bytes = batch_limit(ctxt), item = item_bytes(ctxt), k;
+	u8 buf[BATCH_BYTES];
+	u64 from, to, gap;
+	int rc = X86EMUL_OK;
+
+	*n = 0;
+	if (!batch_range(ctxt, K_DI, true, &bytes, &to))
+		return X86EMUL_OK;
+	if (uses_si(ctxt->op)) {
+		if (!batch_range(ctxt, K_SI, false, &bytes, &from))
+			return X86EMUL_OK;
+		gap = (to - from) & PAGE_MASK_4K;
+		if (gap && gap < bytes)
+			return X86EMUL_OK;
+		rc = ctxt->ops->read(ctxt, from, buf, bytes, 0);
+	} else {
+		for (k = 0; k < bytes; k += item)
+			memcpy(buf + k, &ctxt->regs[X86_RAX], item);
+	}
+	if (!rc)
+		rc = ctxt->ops->write(ctxt, to, buf, bytes, 0);
+	if (!rc)
+		*n = bytes / item;
+	return rc;
+}
+
+static int op_movs(struct x86_emulate_ctxt *ctxt)
+{
+	return op_mov(ctxt);
+}
+
+static int op_cmps(struct x86_emulate_ctxt *ctxt)
+{
+	return op_cmp(ctxt);
+}
+
+/*
+ * INS.  The destination is checked before the device is read.  The number of
+ * items is fixed at the first attempt: the device's answer has that many.
+ */
+static int op_ins(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int item = ctxt->dst.bytes, bytes = item;
+	u16 port = ctxt->regs[X86_RDX];
+	u8 buf[BATCH_BYTES];
+	u64 lin;
+	int rc;
+
+	if (!ctxt->batch) {
+		if (batch_allowed(ctxt)) {
+			bytes = batch_limit(ctxt);
+			if (!batch_range(ctxt, K_DI, true, &bytes, &lin))
+				bytes = item;
+		}
+		ctxt->batch = bytes / item;
+	}
+	bytes = ctxt->batch * item;
+	rc = check_io(ctxt, port, item);
+	if (!rc)
+		rc = ctxt->ops->probe_write(ctxt, ctxt->dst.lin, bytes, 0);
+	if (!rc)
+		rc = ctxt->ops->pio_in(ctxt, port, item, buf, ctxt->batch);
+	if (!rc)
+		rc = ctxt->ops->write(ctxt, ctxt->dst.lin, buf, bytes, 0);
+	return rc;
+}
+
+static int op_outs(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int item = ctxt->src.bytes, bytes = item;
+	u16 port = ctxt->regs[X86_RDX];
+	u8 buf[BATCH_BYTES];
+	u64 lin;
+	int rc = check_io(ctxt, port, item);
+
+	if (rc)
+		return rc;
+	memcpy(buf, ctxt->src.data, item);
+	if (batch_allowed(ctxt)) {
+		bytes = batch_limit(ctxt);
+		if (batch_range(ctxt, K_SI, false, &bytes, &lin))
+			rc = ctxt->ops->read(ctxt, lin, buf, bytes, 0);
+		else
+			bytes = item;
+	}
+	ctxt->batch = bytes / item;
+	if (!rc)
+		rc = ctxt->ops->pio_out(ctxt, port, item, buf, ctxt->batch);
+	return rc;
+}
+
+/* One iteration, or one batch of them; *@n tells how many. */
+static int string_step(struct x86_emulate_ctxt *ctxt, u64 *n)
+{
+	exec_fn exec = ctxt->op->exec;
+	int rc;
+
+	*n = 1;
+	if ((exec == op_movs || (exec == op_mov && uses_di(ctxt->op))) &&
+	    batch_allowed(ctxt)) {
+		rc = move_batch(ctxt, n);
+		if (rc || *n)
+			return rc;
+		*n = 1;
+	}
+	rc = load_operands(ctxt);
+	if (!rc)
+		rc = exec(ctxt);
+	if (!rc)
+		rc = writeback(ctxt);
+	if (!rc && ctxt->batch) {
+		*n = ctxt->batch;
+		ctxt->batch = 0;
+	}
+	return rc;
+}
+
+/* REPE goes on while ZF is set, REPNE while it is clear. */
+static bool string_done(const struct x86_emulate_ctxt *ctxt)
+{
+	bool zf = ctxt->flags & FL_ZF;
+
+	if (!ctxt->insn.rep || !read_count(ctxt))
+		return true;
+	return (ctxt->op->flags & R_CMPS) && zf != (ctxt->insn.rep == 0xf3);
+}
+
+/*
+ * Runs a string instruction.  Each iteration is committed as it finishes.
+ * "REP/REPE/REPZ/REPNE/REPNZ": a fault leaves the flags as they were before
+ * the instruction; RF is set for an interruption between iterations.
+ */
+static int emulate_string(struct x86_emulate_ctxt *ctxt)
+{
+	u64 flags = ctxt->flags, n, done = 0;
+	int rc;
+
+	if (ctxt->insn.rep && !read_count(ctxt))
+		return X86EMUL_OK;
+	for (;;) {
+		rc = string_step(ctxt, &n);
+		if (rc)
+			break;
+		string_advance(ctxt, n);
+		done += n;
+		if (string_done(ctxt))
+			return X86EMUL_OK;
+		if (ctxt->stop || done >= STRING_BUDGET ||
+		    (ctxt->rflags & FL_TF)) {
+			rc = X86EMUL_RESTART;
+			break;
+		}
+	}
+	if (rc == X86EMUL_FAULT)
+		ctxt->flags = flags;
+	else if (done)
+		ctxt->rflags = ctxt->flags | FL_RF;
+	ctxt->trap = rc == X86EMUL_RESTART && done && (ctxt->rflags & FL_TF);
+	return rc;
+}
+
+/* ---- Execute: vector and MMX moves ----------------------------------- */
+
+/* Conditions of "SSE Instructions: Exceptions" and its AVX counterpart */
+static int check_vector(struct x86_emulate_ctxt *ctxt)
+{
+	u32 flags = ctxt->op->flags;
+	u64 cr0, need;
+
+	if (!(flags & (R_MMX | R_SSE | R_AVX)))
+		return X86EMUL_OK;
+	cr0 = ctxt->ops->get_cr(ctxt, 0);
+	if (flags & R_AVX) {
+		need = ctxt->insn.evex ? XCR0_AVX512 : XCR0_AVX;
+		if (!(ctxt->ops->get_cr(ctxt, 4) & CR4_OSXSAVE) ||
+		    (ctxt->ops->get_xcr(ctxt, 0) & need) != need)
+			return ud(ctxt);
+	} else if ((cr0 & CR0_EM) ||
+		   ((flags & R_SSE) &&
+		    !(ctxt->ops->get_cr(ctxt, 4) & CR4_OSFXSR))) {
+		return ud(ctxt);
+	}
+	if (cr0 & CR0_TS)
+		return x86_emul_fault(ctxt, X86_EXC_NM, false, 0);
+	return X86EMUL_OK;
+}
+
+/* Replaces the low @n bytes of the destination and clears the others. */
+static void vec_set(struct x86_emulate_ctxt *ctxt, const void *from,
+		    unsigned int n)
+{
+	struct x86_operand *d = &ctxt->dst;
+	unsigned int size = d->bytes < 16 ? 16 : d->bytes;
+
+	if (n > size)
+		n = size;
+	memcpy(d->data, from, n);
+	memset(d->data + n, 0, size - n);
+}
+
+/* Any move that copies as many bytes as both sides have. */
+static int op_vmov(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n = ctxt->src.bytes;
+
+	vec_set(ctxt, ctxt->src.data, n < ctxt->dst.bytes ? n :
+		ctxt->dst.bytes);
+	return X86EMUL_OK;
+}
+
+/* The low bytes from the source, the others kept. */
+static int op_vmerge(struct x86_emulate_ctxt *ctxt)
+{
+	memcpy(ctxt->dst.data, ctxt->src.data, ctxt->src.bytes);
+	return X86EMUL_OK;
+}
+
+static int op_vmerge_high(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.vec[1] = ctxt->src.vec[0];
+	return X86EMUL_OK;
+}
+
+static int op_movhlps(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.vec[0] = ctxt->src.vec[1];
+	return X86EMUL_OK;
+}
+
+static int op_vstore_high(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->src.vec[1];
+	return X86EMUL_OK;
+}
+
+/* The VEX forms take what they keep from the vvvv register, src. */
+static int op_vmerge3(struct x86_emulate_ctxt *ctxt)
+{
+	memcpy(ctxt->dst.data, ctxt->src.data, 16);
+	memcpy(ctxt->dst.data, ctxt->src2.data, ctxt->src2.bytes);
+	return X86EMUL_OK;
+}
+
+/* The register form of VMOVSS and VMOVSD in its store direction. */
+static int op_vmerge3_store(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n = ctxt->dst.bytes;
+
+	memcpy(ctxt->dst.data, ctxt->src.data, 16);
+	memcpy(ctxt->dst.data, ctxt->src2.data, n);
+	return X86EMUL_OK;
+}
+
+static int op_vmerge_high3(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.vec[0] = ctxt->src.vec[0];
+	ctxt->dst.vec[1] = ctxt->src2.vec[0];
+	return X86EMUL_OK;
+}
+
+static int op_vmovhlps(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.vec[0] = ctxt->src2.vec[1];
+	ctxt->dst.vec[1] = ctxt->src.vec[1];
+	return X86EMUL_OK;
+}
+
+/* Fills the destination with copies of the source. */
+static int op_vbroadcast(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n, step = ctxt->src.bytes;
+
+	for (n = 0; n < ctxt->dst.bytes; n += step)
+		memcpy(ctxt->dst.data + n, ctxt->src.data, step);
+	return X86EMUL_OK;
+}
+
+static int op_movddup(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n;
+
+	for (n = 0; n < ctxt->dst.bytes / 8; n++)
+		ctxt->dst.vec[n] = ctxt->src.vec[n & ~1u];
+	return X86EMUL_OK;
+}
+
+static int op_movsldup(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n;
+
+	for (n = 0; n < ctxt->dst.bytes / 8; n++)
+		ctxt->dst.vec[n] = (u32)ctxt->src.vec[n] * 0x100000001ull;
+	return X86EMUL_OK;
+}
+
+static int op_movshdup(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n;
+
+	for (n = 0; n < ctxt->dst.bytes / 8; n++)
+		ctxt->dst.vec[n] = (ctxt->src.vec[n] >> 32) * 0x100000001ull;
+	return X86EMUL_OK;
+}
+
+/* PEXTR: element of src chosen by src2, to memory or a register. */
+static int pextr(struct x86_emulate_ctxt *ctxt, unsigned int bytes)
+{
+	unsigned int n = ctxt->src2.val & (16 / bytes - 1);
+	u64 v = 0;
+
+	memcpy(&v, ctxt->src.data + n * bytes, bytes);
+	ctxt->dst.val = v;
+	/* In a register the element is extended with zeroes. */
+	if (ctxt->dst.type == X86_OP_REG)
+		ctxt->dst.bytes = 8;
+	return X86EMUL_OK;
+}
+
+static int op_pextrb(struct x86_emulate_ctxt *ctxt)
+{
+	/* SPL and its like, not AH: a byte form only by its memory size. */
+	if (ctxt->dst.high8) {
+		ctxt->dst.high8 = false;
+		ctxt->dst.reg += 4;
+	}
+	return pextr(ctxt, 1);
+}
+
+static int op_pextrw(struct x86_emulate_ctxt *ctxt)
+{
+	return pextr(ctxt, 2);
+}
+
+static int op_pextrd(struct x86_emulate_ctxt *ctxt)
+{
+	return pextr(ctxt, ctxt->dst.bytes);
+}
+
+/* VEXTRACTF128, VEXTRACTI128 */
+static int op_vextract(struct x86_emulate_ctxt *ctxt)
+{
+	vec_set(ctxt, ctxt->src.data + 16 * (ctxt->src2.val & 1), 16);
+	return X86EMUL_OK;
+}
+
+/* ---- The passes ------------------------------------------------------ */
+
+static int check_privilege(struct x86_emulate_ctxt *ctxt)
+{
+	u32 flags = ctxt->op->flags;
+
+	if ((flags & R_PRIV) && ctxt->cpl)
+		return gp(ctxt, 0);
+	if ((flags & R_UMIP) && ctxt->cpl &&
+	    (ctxt->ops->get_cr(ctxt, 4) & CR4_UMIP))
+		return gp(ctxt, 0);
+	return X86EMUL_OK;
+}
+
+static int emulate_once(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = load_operands(ctxt);
+
+	if (!rc)
+		rc = ctxt->op->exec(ctxt);
+	if (!rc)
+		rc = writeback(ctxt);
+	return rc;
+}
+
+static void commit(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->trap = ctxt->rflags & FL_TF;
+	ctxt->rip = ctxt->next_rip;
+	ctxt->rflags = ctxt->flags;
+}
+
+/*
+ * Executes the decoded instruction; see enum x86_emul_result for what is
+ * returned and what then holds.
+ */
+int x86_emulate_insn(struct x86_emulate_ctxt *ctxt)
+{
+	int rc;
+
+	ctxt->stop = false;
+	ctxt->trap = false;
+	ctxt->next_rip = ctxt->rip + ctxt->insn.len;
+	if (!mode64(ctxt))
+		ctxt->next_rip = (u32)ctxt->next_rip;
+	ctxt->flags = ctxt->rflags & ~(u64)FL_RF;
+	rc = check_privilege(ctxt);
+	if (!rc)
+		rc = check_vector(ctxt);
+	if (rc)
+		return rc;
+	rc = ctxt->op->flags & R_STR ? emulate_string(ctxt) :
+				       emulate_once(ctxt);
+	if (!rc)
+		commit(ctxt);
+	return rc;
+}
+
+/* ---- Opcode tables --------------------------------------------------- */
+
+#define N		{ .type = T_NONE }
+#define I0(fn, fl)	I(fn, 0, 0, 0, fl)
+#define I1(fn, d, fl)	I(fn, d, 0, 0, fl)
+#define I2(fn, d, s, fl) I(fn, d, s, 0, fl)
+#define I(fn, d, s, s2, fl) \
+	{ .dst = d, .src = s, .src2 = s2, .type = T_INSN, .flags = fl, \
+	  .exec = fn }
+#define SUB(t, tbl)	{ .type = t, .sub = tbl }
+#define UD		I0(op_ud, 0)
+#define UDM		I0(op_ud, R_MODRM)
+
+/* The six forms of an arithmetic instruction, from opcode n on. */
+#define ALU(n, fn, fl, lk) \
+	[n] = I2(fn, Eb, Gb, (fl) | (lk)), [(n) + 1] = I2(fn, Ev, Gv, (fl) | (lk)), \
+	[(n) + 2] = I2(fn, Gb, Eb, fl), [(n) + 3] = I2(fn, Gv, Ev, fl), \
+	[(n) + 4] = I2(fn, AL, Ib, fl), [(n) + 5] = I2(fn, rAX, Iz, fl)
+
+#define ALU_GROUP(d, s) { \
+	I2(op_add, d, s, R_LOCK), I2(op_or, d, s, R_LOCK), \
+	I2(op_adc, d, s, R_LOCK), I2(op_sbb, d, s, R_LOCK), \
+	I2(op_and, d, s, R_LOCK), I2(op_sub, d, s, R_LOCK), \
+	I2(op_xor, d, s, R_LOCK), I2(op_cmp, d, s, R_NOWR) }
+
+static const struct x86_opcode group1_EbIb[8] = ALU_GROUP(Eb, Ib);
+static const struct x86_opcode group1_EvIz[8] = ALU_GROUP(Ev, Iz);
+static const struct x86_opcode group1_EvIbs[8] = ALU_GROUP(Ev, Ibs);
+
+static const struct x86_opcode alias82[2] = { SUB(T_GROUP, group1_EbIb), UD };
+
+#define SHIFT_GROUP(d, s) { \
+	I2(op_rol, d, s, 0), I2(op_ror, d, s, 0), \
+	I2(op_rcl, d, s, 0), I2(op_rcr, d, s, 0), \
+	I2(op_shl, d, s, 0), I2(op_shr, d, s, 0), \
+	I2(op_shl, d, s, 0), I2(op_sar, d, s, 0) }
+
+static const struct x86_opcode group2_EbIb[8] = SHIFT_GROUP(Eb, Ib);
+static const struct x86_opcode group2_EvIb[8] = SHIFT_GROUP(Ev, Ib);
+static const struct x86_opcode group2_Eb1[8] = SHIFT_GROUP(Eb, One);
+static const struct x86_opcode group2_Ev1[8] = SHIFT_GROUP(Ev, One);
+static const struct x86_opcode group2_EbCL[8] = SHIFT_GROUP(Eb, CL);
+static const struct x86_opcode group2_EvCL[8] = SHIFT_GROUP(Ev, CL);
+
+#define UNARY_GROUP(d, i) { \
+	I2(op_test, d, i, R_NOWR), I2(op_test, d, i, R_NOWR), \
+	I1(op_not, d, R_LOCK), I1(op_neg, d, R_LOCK), \
+	I1(op_mul, d, R_NOWR), I1(op_imul1, d, R_NOWR), \
+	I1(op_div, d, R_NOWR), I1(op_idiv, d, R_NOWR) }
+
+static const struct x86_opcode group3_Eb[8] = UNARY_GROUP(Eb, Ib);
+static const struct x86_opcode group3_Ev[8] = UNARY_GROUP(Ev, Iz);
+
+static const struct x86_opcode group1a[8] = {
+	I1(op_pop, Ev, R_NORD | R_D64 | R_ESPUP),
+};
+
+static const struct x86_opcode group4[8] = {
+	I1(op_inc, Eb, R_LOCK), I1(op_dec, Eb, R_LOCK),
+	UD, UD, UD, UD, UD, UD,
+};
+
+static const struct x86_opcode group5[8] = {
+	I1(op_inc, Ev, R_LOCK), I1(op_dec, Ev, R_LOCK),
+	I1(op_call, Ev, R_F64 | R_NOWR), N,
+	I1(op_jmp, Ev, R_F64 | R_NOWR), N,
+	I1(op_push, Ev, R_D64 | R_NOWR), UD,
+};
+
+static const struct x86_opcode group11_Eb[8] = {
+	I2(op_mov, Eb, Ib, R_NORD),
+};
+
+static const struct x86_opcode group11_Ev[8] = {
+	I2(op_mov, Ev, Iz, R_NORD),
+};
+
+static const struct x86_opcode opcode63[2] = {
+	N, I2(op_movsx, Gv, Esx, R_NORD),
+};
+
+/* To memory a selector is a word; in a register it is extended. */
+static const struct x86_opcode opcode8c[2] = {
+	I2(op_mov_from_seg, Ew, Sw, R_NORD), I2(op_mov_from_seg, Ev, Sw, R_NORD),
+};
+
+/* Table "One-byte Opcode Map" */
+static const struct x86_opcode map_one_byte[256] = {
+	ALU(0x00, op_add, 0, R_LOCK), ALU(0x08, op_or, 0, R_LOCK),
+	ALU(0x10, op_adc, 0, R_LOCK), ALU(0x18, op_sbb, 0, R_LOCK),
+	ALU(0x20, op_and, 0, R_LOCK), ALU(0x28, op_sub, 0, R_LOCK),
+	ALU(0x30, op_xor, 0, R_LOCK), ALU(0x38, op_cmp, R_NOWR, 0),
+	[0x27] = I1(op_daa, AL, R_NO64), [0x2f] = I1(op_das, AL, R_NO64),
+	[0x37] = I1(op_aaa, AX, R_NO64), [0x3f] = I1(op_aas, AX, R_NO64),
+	[0x40 ... 0x47] = I1(op_inc, Zv, 0), [0x48 ... 0x4f] = I1(op_dec, Zv, 0),
+	[0x50 ... 0x57] = I1(op_push, Zv, R_D64 | R_NOWR),
+	[0x58 ... 0x5f] = I1(op_pop, Zv, R_D64 | R_NORD),
+	[0x60] = I0(op_pusha, R_NO64), [0x61] = I0(op_popa, R_NO64),
+	[0x63] = SUB(T_MODE, opcode63),
+	[0x68] = I1(op_push, Iz, R_D64 | R_NOWR),
+	[0x69] = I(op_imul3, Gv, Ev, Iz, R_NORD),
+	[0x6a] = I1(op_push, Ibs, R_D64 | R_NOWR),
+	[0x6b] = I(op_imul3, Gv, Ev, Ibs, R_NORD),
+	[0x6c] = I1(op_ins, Yb, R_STR | R_NORD | R_SELF),
+	[0x6d] = I1(op_ins, Yz, R_STR | R_NORD | R_SELF),
+	[0x6e] = I2(op_outs, 0, Xb, R_STR | R_NOWR),
+	[0x6f] = I2(op_outs, 0, Xz, R_STR | R_NOWR),
+	[0x70 ... 0x7f] = I1(op_jcc, Jb, R_F64 | R_NOWR),
+	[0x80] = SUB(T_GROUP, group1_EbIb), [0x81] = SUB(T_GROUP, group1_EvIz),
+	[0x82] = SUB(T_MODE, alias82), [0x83] = SUB(T_GROUP, group1_EvIbs),
+	[0x84] = I2(op_test, Eb, Gb, R_NOWR),
+	[0x85] = I2(op_test, Ev, Gv, R_NOWR),
+	[0x86] = I2(op_xchg, Eb, Gb, R_ATOMIC | R_LOCK | R_WSRC),
+	[0x87] = I2(op_xchg, Ev, Gv, R_ATOMIC | R_LOCK | R_WSRC),
+	[0x88] = I2(op_mov, Eb, Gb, R_NORD), [0x89] = I2(op_mov, Ev, Gv, R_NORD),
+	[0x8a] = I2(op_mov, Gb, Eb, R_NORD), [0x8b] = I2(op_mov, Gv, Ev, R_NORD),
+	[0x8c] = SUB(T_MOD, opcode8c),
+	[0x8d] = I2(op_lea, Gv, M, R_NORD),
+	[0x8f] = SUB(T_GROUP, group1a),
+	[0x91 ... 0x97] = I2(op_xchg, Zv, rAX, R_WSRC),
+	[0x90] = I2(op_xchg_nop, Zv, rAX, R_WSRC),
+	[0x98] = I1(op_cbw, rAX, R_NORD),
+	[0x99] = I2(op_cwd, rDX, rAX, R_NORD),
+	[0x9b] = I0(op_fwait, 0),
+	[0x9e] = I0(op_sahf, 0), [0x9f] = I0(op_lahf, 0),
+	[0xa0] = I2(op_mov, AL, Ob, R_NORD), [0xa1] = I2(op_mov, rAX, Ov, R_NORD),
+	[0xa2] = I2(op_mov, Ob, AL, R_NORD), [0xa3] = I2(op_mov, Ov, rAX, R_NORD),
+	[0xa4] = I2(op_movs, Yb, Xb, R_STR | R_NORD),
+	[0xa5] = I2(op_movs, Yv, Xv, R_STR | R_NORD),
+	[0xa6] = I2(op_cmps, Xb, Yb, R_STR | R_CMPS | R_NOWR),
+	[0xa7] = I2(op_cmps, Xv, Yv, R_STR | R_CMPS | R_NOWR),
+	[0xa8] = I2(op_test, AL, Ib, R_NOWR),
+	[0xa9] = I2(op_test, rAX, Iz, R_NOWR),
+	[0xaa] = I2(op_mov, Yb, AL, R_STR | R_NORD),
+	[0xab] = I2(op_mov, Yv, rAX, R_STR | R_NORD),
+	[0xac] = I2(op_mov, AL, Xb, R_STR | R_NORD),
+	[0xad] = I2(op_mov, rAX, Xv, R_STR | R_NORD),
+	[0xae] = I2(op_cmps, AL, Yb, R_STR | R_CMPS | R_NOWR),
+	[0xaf] = I2(op_cmps, rAX, Yv, R_STR | R_CMPS | R_NOWR),
+	[0xb0 ... 0xb7] = I2(op_mov, Zb, Ib, R_NORD),
+	[0xb8 ... 0xbf] = I2(op_mov, Zv, Iv, R_NORD),
+	[0xc0] = SUB(T_GROUP, group2_EbIb), [0xc1] = SUB(T_GROUP, group2_EvIb),
+	[0xc2] = I1(op_ret, Iw, R_F64 | R_NOWR), [0xc3] = I0(op_ret, R_F64),
+	[0xc6] = SUB(T_GROUP, group11_Eb), [0xc7] = SUB(T_GROUP, group11_Ev),
+	[0xc8] = I(op_enter, 0, Iw, Ib, R_D64), [0xc9] = I0(op_leave, R_D64),
+	[0xd0] = SUB(T_GROUP, group2_Eb1), [0xd1] = SUB(T_GROUP, group2_Ev1),
+	[0xd2] = SUB(T_GROUP, group2_EbCL), [0xd3] = SUB(T_GROUP, group2_EvCL),
+	[0xd4] = I2(op_aam, AX, Ib, R_NO64), [0xd5] = I2(op_aad, AX, Ib, R_NO64),
+	[0xd6] = I1(op_salc, AL, R_NO64 | R_NORD),
+	[0xd7] = I1(op_xlat, AL, R_NORD),
+	[0xe0] = I1(op_loop, Jb, R_F64 | R_NOWR),
+	[0xe1] = I1(op_loop, Jb, R_F64 | R_NOWR),
+	[0xe2] = I1(op_loop, Jb, R_F64 | R_NOWR),
+	[0xe3] = I1(op_jcxz, Jb, R_F64 | R_NOWR),
+	[0xe4] = I2(op_in, AL, Ib, R_NORD), [0xe5] = I2(op_in, zAX, Ib, R_NORD),
+	[0xe6] = I2(op_out, Ib, AL, R_NOWR), [0xe7] = I2(op_out, Ib, zAX, R_NOWR),
+	[0xe8] = I1(op_call_rel, Jz, R_F64 | R_NOWR),
+	[0xe9] = I1(op_jmp_rel, Jz, R_F64 | R_NOWR),
+	[0xeb] = I1(op_jmp_rel, Jb, R_F64 | R_NOWR),
+	[0xec] = I2(op_in, AL, DX, R_NORD), [0xed] = I2(op_in, zAX, DX, R_NORD),
+	[0xee] = I2(op_out, DX, AL, R_NOWR), [0xef] = I2(op_out, DX, zAX, R_NOWR),
+	[0xf5] = I0(op_cmc, 0),
+	[0xf6] = SUB(T_GROUP, group3_Eb), [0xf7] = SUB(T_GROUP, group3_Ev),
+	[0xf8] = I0(op_clc, 0), [0xf9] = I0(op_stc, 0),
+	[0xfc] = I0(op_cld, 0), [0xfd] = I0(op_std, 0),
+	[0xfe] = SUB(T_GROUP, group4), [0xff] = SUB(T_GROUP, group5),
+};
+
+static const struct x86_opcode group8[8] = {
+	UD, UD, UD, UD,
+	I2(op_bt, Ev, Ib, R_NOWR), I2(op_bts, Ev, Ib, R_LOCK),
+	I2(op_btr, Ev, Ib, R_LOCK), I2(op_btc, Ev, Ib, R_LOCK),
+};
+
+static const struct x86_opcode group9_1[2] = {
+	I1(op_cmpxchg_pair, Mdq, R_LOCK), UD,
+};
+
+static const struct x86_opcode group9[8] = {
+	UD, SUB(T_MOD, group9_1),
+};
+
+static const struct x86_opcode pfx_b8[4] = {
+	N, N, I2(op_popcnt, Gv, Ev, R_NORD), N,
+};
+
+static const struct x86_opcode pfx_bc[4] = {
+	I2(op_bsf, Gv, Ev, 0), I2(op_bsf, Gv, Ev, 0),
+	I2(op_tzcnt, Gv, Ev, R_NORD), I2(op_bsf, Gv, Ev, 0),
+};
+
+static const struct x86_opcode pfx_bd[4] = {
+	I2(op_bsr, Gv, Ev, 0), I2(op_bsr, Gv, Ev, 0),
+	I2(op_lzcnt, Gv, Ev, R_NORD), I2(op_bsr, Gv, Ev, 0),
+};
+
+/* Vector moves, by mandatory prefix; mod selects memory or register. */
+#define SSE_LOAD(d, s)	I2(op_vmov, d, s, R_SSE | R_NORD)
+#define SSE_ALOAD(d, s)	I2(op_vmov, d, s, R_SSE | R_NORD | R_ALIGN)
+
+static const struct x86_opcode movss_load[2] = {
+	SSE_LOAD(Vo, Wd), I2(op_vmerge, Vo, Wd, R_SSE),
+};
+
+static const struct x86_opcode movsd_load[2] = {
+	SSE_LOAD(Vo, Wq), I2(op_vmerge, Vo, Wq, R_SSE),
+};
+
+static const struct x86_opcode movss_store[2] = {
+	SSE_LOAD(Wd, Vd), I2(op_vmerge, Wd, Vd, R_SSE),
+};
+
+static const struct x86_opcode movsd_store[2] = {
+	SSE_LOAD(Wq, Vq), I2(op_vmerge, Wq, Vq, R_SSE),
+};
+
+static const struct x86_opcode pfx_10[4] = {
+	SSE_LOAD(Vo, Wo), SSE_LOAD(Vo, Wo),
+	SUB(T_MOD, movss_load), SUB(T_MOD, movsd_load),
+};
+
+static const struct x86_opcode pfx_11[4] = {
+	SSE_LOAD(Wo, Vo), SSE_LOAD(Wo, Vo),
+	SUB(T_MOD, movss_store), SUB(T_MOD, movsd_store),
+};
+
+static const struct x86_opcode movlps_load[2] = {
+	I2(op_vmerge, Vo, Mq, R_SSE), I2(op_movhlps, Vo, Wo, R_SSE),
+};
+
+static const struct x86_opcode movhps_load[2] = {
+	I2(op_vmerge_high, Vo, Mq, R_SSE), I2(op_vmerge_high, Vo, Wo, R_SSE),
+};
+
+static const struct x86_opcode pfx_12[4] = {
+	SUB(T_MOD, movlps_load), I2(op_vmerge, Vo, Mq, R_SSE),
+	I2(op_movsldup, Vo, Wo, R_SSE | R_NORD | R_ALIGN),
+	I2(op_movddup, Vo, Wq, R_SSE | R_NORD),
+};
+
+static const struct x86_opcode pfx_13[4] = {
+	I2(op_vmov, Mq, Vo, R_SSE | R_NORD), I2(op_vmov, Mq, Vo, R_SSE | R_NORD),
+};
+
+static const struct x86_opcode pfx_16[4] = {
+	SUB(T_MOD, movhps_load), I2(op_vmerge_high, Vo, Mq, R_SSE),
+	I2(op_movshdup, Vo, Wo, R_SSE | R_NORD | R_ALIGN), N,
+};
+
+static const struct x86_opcode pfx_17[4] = {
+	I2(op_vstore_high, Mq, Vo, R_SSE | R_NORD),
+	I2(op_vstore_high, Mq, Vo, R_SSE | R_NORD),
+};
+
+static const struct x86_opcode pfx_28[4] = {
+	SSE_ALOAD(Vo, Wo), SSE_ALOAD(Vo, Wo),
+};
+
+static const struct x86_opcode pfx_29[4] = {
+	SSE_ALOAD(Wo, Vo), SSE_ALOAD(Wo, Vo),
+};
+
+static const struct x86_opcode pfx_2b[4] = {
+	SSE_ALOAD(Mo, Vo), SSE_ALOAD(Mo, Vo),
+};
+
+static const struct x86_opcode pfx_6e[4] = {
+	I2(op_vmov, Pq, Ey, R_MMX | R_NORD), SSE_LOAD(Vo, Ey),
+};
+
+static const struct x86_opcode pfx_6f[4] = {
+	I2(op_vmov, Pq, Qq, R_MMX | R_NORD), SSE_ALOAD(Vo, Wo),
+	SSE_LOAD(Vo, Wo),
+};
+
+static const struct x86_opcode pfx_7e[4] = {
+	I2(op_vmov, Ey, Pq, R_MMX | R_NORD), SSE_LOAD(Ey, Vo),
+	SSE_LOAD(Vo, Wq),
+};
+
+static const struct x86_opcode pfx_7f[4] = {
+	I2(op_vmov, Qq, Pq, R_MMX | R_NORD), SSE_ALOAD(Wo, Vo),
+	SSE_LOAD(Wo, Vo),
+};
+
+static const struct x86_opcode pfx_c3[4] = {
+	I2(op_mov, My, Gy, R_NORD),
+};
+
+static const struct x86_opcode pfx_d6[4] = {
+	N, SSE_LOAD(Wq, Vq),
+};
+
+static const struct x86_opcode pfx_e7[4] = {
+	I2(op_vmov, Mq, Pq, R_MMX | R_NORD), SSE_ALOAD(Mo, Vo),
+};
+
+static const struct x86_opcode pfx_f0[4] = {
+	N, N, N, SSE_LOAD(Vo, Mo),
+};
+
+/* Table "Two-byte Opcode Map", opcodes 0F xx */
+static const struct x86_opcode map_0f[256] = {
+	[0x0b] = UD,
+	[0x0d] = I1(op_nop, Ev, R_NORD | R_NOWR | R_NOMEM),
+	[0x10] = SUB(T_PREFIX, pfx_10), [0x11] = SUB(T_PREFIX, pfx_11),
+	[0x12] = SUB(T_PREFIX, pfx_12), [0x13] = SUB(T_PREFIX, pfx_13),
+	[0x16] = SUB(T_PREFIX, pfx_16), [0x17] = SUB(T_PREFIX, pfx_17),
+	[0x18 ... 0x1f] = I1(op_nop, Ev, R_NORD | R_NOWR | R_NOMEM),
+	[0x28] = SUB(T_PREFIX, pfx_28), [0x29] = SUB(T_PREFIX, pfx_29),
+	[0x2b] = SUB(T_PREFIX, pfx_2b),
+	[0x40 ... 0x4f] = I2(op_cmovcc, Gv, Ev, 0),
+	[0x6e] = SUB(T_PREFIX, pfx_6e), [0x6f] = SUB(T_PREFIX, pfx_6f),
+	[0x7e] = SUB(T_PREFIX, pfx_7e), [0x7f] = SUB(T_PREFIX, pfx_7f),
+	[0x80 ... 0x8f] = I1(op_jcc, Jz, R_F64 | R_NOWR),
+	[0x90 ... 0x9f] = I1(op_setcc, Eb, R_NORD),
+	[0xa3] = I2(op_bt, Ev, Gv, R_NOWR | R_BITOFF),
+	[0xa4] = I(op_shld, Ev, Gv, Ib, 0), [0xa5] = I(op_shld, Ev, Gv, CL, 0),
+	[0xab] = I2(op_bts, Ev, Gv, R_LOCK | R_BITOFF),
+	[0xac] = I(op_shrd, Ev, Gv, Ib, 0), [0xad] = I(op_shrd, Ev, Gv, CL, 0),
+	[0xaf] = I2(op_imul2, Gv, Ev, 0),
+	[0xb0] = I(op_cmpxchg, Eb, Gb, AL, R_LOCK | R_WSRC2),
+	[0xb1] = I(op_cmpxchg, Ev, Gv, rAX, R_LOCK | R_WSRC2),
+	[0xb3] = I2(op_btr, Ev, Gv, R_LOCK | R_BITOFF),
+	[0xb6] = I2(op_mov, Gv, Eb, R_NORD), [0xb7] = I2(op_mov, Gv, Ew, R_NORD),
+	[0xb8] = SUB(T_PREFIX, pfx_b8),
+	[0xb9] = UDM,
+	[0xba] = SUB(T_GROUP, group8),
+	[0xbb] = I2(op_btc, Ev, Gv, R_LOCK | R_BITOFF),
+	[0xbc] = SUB(T_PREFIX, pfx_bc), [0xbd] = SUB(T_PREFIX, pfx_bd),
+	[0xbe] = I2(op_movsx, Gv, Eb, R_NORD), [0xbf] = I2(op_movsx, Gv, Ew, R_NORD),
+	[0xc0] = I2(op_xadd, Eb, Gb, R_LOCK | R_WSRC),
+	[0xc1] = I2(op_xadd, Ev, Gv, R_LOCK | R_WSRC),
+	[0xc3] = SUB(T_PREFIX, pfx_c3),
+	[0xc7] = SUB(T_GROUP, group9),
+	[0xc8 ... 0xcf] = I1(op_bswap, Zv, 0),
+	[0xd6] = SUB(T_PREFIX, pfx_d6),
+	[0xe7] = SUB(T_PREFIX, pfx_e7),
+	[0xf0] = SUB(T_PREFIX, pfx_f0),
+	[0xff] = UDM,
+};
+
+static const struct x86_opcode pfx_38_f0[4] = {
+	I2(op_movbe, Gv, Mv, R_NORD), I2(op_movbe, Gv, Mv, R_NORD),
+	N, I2(op_crc32, Gy, Eb, 0),
+};
+
+static const struct x86_opcode pfx_38_f1[4] = {
+	I2(op_movbe, Mv, Gv, R_NORD), I2(op_movbe, Mv, Gv, R_NORD),
+	N, I2(op_crc32, Gy, Ev, 0),
+};
+
+static const struct x86_opcode pfx_38_f6[4] = {
+	N, I2(op_adcx, Gy, Ey, 0), I2(op_adox, Gy, Ey, 0), N,
+};
+
+static const struct x86_opcode pfx_38_2a[4] = {
+	N, SSE_ALOAD(Vo, Mo),
+};
+
+/* Table "Three-byte Opcode Map", opcodes 0F 38 xx */
+static const struct x86_opcode map_0f38[256] = {
+	[0x2a] = SUB(T_PREFIX, pfx_38_2a),
+	[0xf0] = SUB(T_PREFIX, pfx_38_f0), [0xf1] = SUB(T_PREFIX, pfx_38_f1),
+	[0xf6] = SUB(T_PREFIX, pfx_38_f6),
+};
+
+#define PEXTR(fn, d)	I(fn, d, Vo, Ib, R_SSE | R_NORD)
+
+static const struct x86_opcode pfx_3a_14[4] = { N, PEXTR(op_pextrb, Eb) };
+static const struct x86_opcode pfx_3a_15[4] = { N, PEXTR(op_pextrw, Ew) };
+static const struct x86_opcode pfx_3a_16[4] = { N, PEXTR(op_pextrd, Ey) };
+static const struct x86_opcode pfx_3a_17[4] = { N, PEXTR(op_pextrd, Ed) };
+
+/* Table "Three-byte Opcode Map", opcodes 0F 3A xx */
+static const struct x86_opcode map_0f3a[256] = {
+	[0x14] = SUB(T_PREFIX, pfx_3a_14), [0x15] = SUB(T_PREFIX, pfx_3a_15),
+	[0x16] = SUB(T_PREFIX, pfx_3a_16), [0x17] = SUB(T_PREFIX, pfx_3a_17),
+};
+
+/* ---- Opcode tables: VEX ---------------------------------------------- */
+
+#define VLOAD(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD)
+#define VALOAD(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_ALIGN)
+#define VLOAD0(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_L0)
+#define V3(fn, d, s, s2) I(fn, d, s, s2, R_AVX | R_NORD | R_L0)
+#define V3S(fn, d, s, s2) I(fn, d, s, s2, R_AVX | R_NORD)
+
+static const struct x86_opcode vmovss_load[2] = {
+	VLOAD(Vo, Wd), V3S(op_vmerge3, Vo, Ho, Wd),
+};
+
+static const struct x86_opcode vmovsd_load[2] = {
+	VLOAD(Vo, Wq), V3S(op_vmerge3, Vo, Ho, Wq),
+};
+
+static const struct x86_opcode vmovss_store[2] = {
+	VLOAD(Wd, Vd), V3S(op_vmerge3_store, Wd, Ho, Vd),
+};
+
+static const struct x86_opcode vmovsd_store[2] = {
+	VLOAD(Wq, Vq), V3S(op_vmerge3_store, Wq, Ho, Vq),
+};
+
+static const struct x86_opcode vex_10[4] = {
+	VLOAD(Vx, Wx), VLOAD(Vx, Wx),
+	SUB(T_MOD, vmovss_load), SUB(T_MOD, vmovsd_load),
+};
+
+static const struct x86_opcode vex_11[4] = {
+	VLOAD(Wx, Vx), VLOAD(Wx, Vx),
+	SUB(T_MOD, vmovss_store), SUB(T_MOD, vmovsd_store),
+};
+
+static const struct x86_opcode vmovlps_load[2] = {
+	V3(op_vmerge3, Vo, Ho, Mq), V3(op_vmovhlps, Vo, Ho, Wo),
+};
+
+static const struct x86_opcode vmovhps_load[2] = {
+	V3(op_vmerge_high3, Vo, Ho, Mq), V3(op_vmerge_high3, Vo, Ho, Wo),
+};
+
+static const struct x86_opcode vex_12[4] = {
+	SUB(T_MOD, vmovlps_load), V3(op_vmerge3, Vo, Ho, Mq),
+	I2(op_movsldup, Vx, Wx, R_AVX | R_NORD),
+	I2(op_movddup, Vx, Wddup, R_AVX | R_NORD),
+};
+
+static const struct x86_opcode vex_13[4] = { VLOAD0(Mq, Vo), VLOAD0(Mq, Vo) };
+
+static const struct x86_opcode vex_16[4] = {
+	SUB(T_MOD, vmovhps_load), V3(op_vmerge_high3, Vo, Ho, Mq),
+	I2(op_movshdup, Vx, Wx, R_AVX | R_NORD), N,
+};
+
+static const struct x86_opcode vex_17[4] = {
+	I2(op_vstore_high, Mq, Vo, R_AVX | R_NORD | R_L0),
+	I2(op_vstore_high, Mq, Vo, R_AVX | R_NORD | R_L0),
+};
+
+static const struct x86_opcode vex_28[4] = { VALOAD(Vx, Wx), VALOAD(Vx, Wx) };
+static const struct x86_opcode vex_29[4] = { VALOAD(Wx, Vx), VALOAD(Wx, Vx) };
+static const struct x86_opcode vex_2b[4] = { VALOAD(Mx, Vx), VALOAD(Mx, Vx) };
+static const struct x86_opcode vex_6e[4] = { N, VLOAD0(Vo, Ey) };
+static const struct x86_opcode vex_6f[4] = { N, VALOAD(Vx, Wx), VLOAD(Vx, Wx) };
+static const struct x86_opcode vex_7e[4] = {
+	N, VLOAD0(Ey, Vo), VLOAD0(Vo, Wq),
+};
+static const struct x86_opcode vex_7f[4] = { N, VALOAD(Wx, Vx), VLOAD(Wx, Vx) };
+static const struct x86_opcode vex_d6[4] = { N, VLOAD0(Wq, Vq) };
+static const struct x86_opcode vex_e7[4] = { N, VALOAD(Mx, Vx) };
+static const struct x86_opcode vex_f0[4] = { N, N, N, VLOAD(Vx, Mx) };
+
+static const struct x86_opcode map_vex_0f[256] = {
+	[0x10] = SUB(T_PREFIX, vex_10), [0x11] = SUB(T_PREFIX, vex_11),
+	[0x12] = SUB(T_PREFIX, vex_12), [0x13] = SUB(T_PREFIX, vex_13),
+	[0x16] = SUB(T_PREFIX, vex_16), [0x17] = SUB(T_PREFIX, vex_17),
+	[0x28] = SUB(T_PREFIX, vex_28), [0x29] = SUB(T_PREFIX, vex_29),
+	[0x2b] = SUB(T_PREFIX, vex_2b),
+	[0x6e] = SUB(T_PREFIX, vex_6e), [0x6f] = SUB(T_PREFIX, vex_6f),
+	[0x7e] = SUB(T_PREFIX, vex_7e), [0x7f] = SUB(T_PREFIX, vex_7f),
+	[0xd6] = SUB(T_PREFIX, vex_d6),
+	[0xe7] = SUB(T_PREFIX, vex_e7),
+	[0xf0] = SUB(T_PREFIX, vex_f0),
+};
+
+#define VBROADCAST(d, s, fl) I2(op_vbroadcast, d, s, R_AVX | R_NORD | R_W0 | (fl))
+#define BMI(fn, d, s, s2) I(fn, d, s, s2, R_L0 | R_PROT | R_NORD)
+
+static const struct x86_opcode vex_38_18[4] = { N, VBROADCAST(Vx, Wd, 0) };
+static const struct x86_opcode vex_38_19[4] = { N, VBROADCAST(Vx, Wq, R_L1) };
+static const struct x86_opcode vex_38_1a[4] = { N, VBROADCAST(Vx, Mo, R_L1) };
+static const struct x86_opcode vex_38_2a[4] = { N, VALOAD(Vx, Mx) };
+static const struct x86_opcode vex_38_58[4] = { N, VBROADCAST(Vx, Wd, 0) };
+static const struct x86_opcode vex_38_59[4] = { N, VBROADCAST(Vx, Wq, 0) };
+static const struct x86_opcode vex_38_5a[4] = { N, VBROADCAST(Vx, Mo, R_L1) };
+static const struct x86_opcode vex_38_78[4] = { N, VBROADCAST(Vx, Wb, 0) };
+static const struct x86_opcode vex_38_79[4] = { N, VBROADCAST(Vx, Ww, 0) };
+
+static const struct x86_opcode vex_38_f2[4] = { BMI(op_andn, Gy, By, Ey) };
+
+static const struct x86_opcode vex_group17[8] = {
+	UD, BMI(op_blsr, By, Ey, 0), BMI(op_blsmsk, By, Ey, 0),
+	BMI(op_blsi, By, Ey, 0), UD, UD, UD, UD,
+};
+
+static const struct x86_opcode vex_38_f3[4] = { SUB(T_GROUP, vex_group17) };
+
+static const struct x86_opcode vex_38_f5[4] = {
+	BMI(op_bzhi, Gy, Ey, By), N,
+	BMI(op_pext, Gy, By, Ey), BMI(op_pdep, Gy, By, Ey),
+};
+
+static const struct x86_opcode vex_38_f6[4] = {
+	N, N, N, I2(op_mulx, Gy, Ey, R_L0 | R_PROT | R_NORD | R_VVVV),
+};
+
+static const struct x86_opcode vex_38_f7[4] = {
+	BMI(op_bextr, Gy, Ey, By), BMI(op_shlx, Gy, Ey, By),
+	BMI(op_sarx, Gy, Ey, By), BMI(op_shrx, Gy, Ey, By),
+};
+
+static const struct x86_opcode map_vex_0f38[256] = {
+	[0x18] = SUB(T_PREFIX, vex_38_18), [0x19] = SUB(T_PREFIX, vex_38_19),
+	[0x1a] = SUB(T_PREFIX, vex_38_1a), [0x2a] = SUB(T_PREFIX, vex_38_2a),
+	[0x58] = SUB(T_PREFIX, vex_38_58), [0x59] = SUB(T_PREFIX, vex_38_59),
+	[0x5a] = SUB(T_PREFIX, vex_38_5a),
+	[0x78] = SUB(T_PREFIX, vex_38_78), [0x79] = SUB(T_PREFIX, vex_38_79),
+	[0xf2] = SUB(T_PREFIX, vex_38_f2), [0xf3] = SUB(T_PREFIX, vex_38_f3),
+	[0xf5] = SUB(T_PREFIX, vex_38_f5), [0xf6] = SUB(T_PREFIX, vex_38_f6),
+	[0xf7] = SUB(T_PREFIX, vex_38_f7),
+};
+
+#define VPEXTR(fn, d)	I(fn, d, Vo, Ib, R_AVX | R_NORD | R_L0)
+#define VEXTRACT	I(op_vextract, Wo, Vx, Ib, R_AVX | R_NORD | R_L1 | R_W0)
+
+static const struct x86_opcode vex_3a_14[4] = { N, VPEXTR(op_pextrb, Eb) };
+static const struct x86_opcode vex_3a_15[4] = { N, VPEXTR(op_pextrw, Ew) };
+static const struct x86_opcode vex_3a_16[4] = { N, VPEXTR(op_pextrd, Ey) };
+static const struct x86_opcode vex_3a_17[4] = { N, VPEXTR(op_pextrd, Ed) };
+static const struct x86_opcode vex_3a_19[4] = { N, VEXTRACT };
+
+static const struct x86_opcode vex_3a_f0[4] = {
+	N, N, N, BMI(op_rorx, Gy, Ey, Ib),
+};
+
+static const struct x86_opcode map_vex_0f3a[256] = {
+	[0x14] = SUB(T_PREFIX, vex_3a_14), [0x15] = SUB(T_PREFIX, vex_3a_15),
+	[0x16] = SUB(T_PREFIX, vex_3a_16), [0x17] = SUB(T_PREFIX, vex_3a_17),
+	[0x19] = SUB(T_PREFIX, vex_3a_19), [0x39] = SUB(T_PREFIX, vex_3a_19),
+	[0xf0] = SUB(T_PREFIX, vex_3a_f0),
+};
+
+/* ---- Opcode tables: EVEX --------------------------------------------- */
+
+#define EMOV0(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_W0)
+#define EMOV1(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_W1)
+#define EMOV(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD)
+#define EAMOV0(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_W0 | R_ALIGN)
+#define EAMOV1(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_W1 | R_ALIGN)
+#define EAMOV(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_ALIGN)
+
+static const struct x86_opcode evex_10[4] = { EMOV0(Vx, Wx), EMOV1(Vx, Wx) };
+static const struct x86_opcode evex_11[4] = { EMOV0(Wx, Vx), EMOV1(Wx, Vx) };
+static const struct x86_opcode evex_28[4] = { EAMOV0(Vx, Wx), EAMOV1(Vx, Wx) };
+static const struct x86_opcode evex_29[4] = { EAMOV0(Wx, Vx), EAMOV1(Wx, Vx) };
+static const struct x86_opcode evex_2b[4] = { EAMOV0(Mx, Vx), EAMOV1(Mx, Vx) };
+static const struct x86_opcode evex_6f[4] = {
+	N, EAMOV(Vx, Wx), EMOV(Vx, Wx), EMOV(Vx, Wx),
+};
+static const struct x86_opcode evex_7f[4] = {
+	N, EAMOV(Wx, Vx), EMOV(Wx, Vx), EMOV(Wx, Vx),
+};
+static const struct x86_opcode evex_e7[4] = { N, EAMOV0(Mx, Vx) };
+
+static const struct x86_opcode map_evex_0f[256] = {
+	[0x10] = SUB(T_PREFIX, evex_10), [0x11] = SUB(T_PREFIX, evex_11),
+	[0x28] = SUB(T_PREFIX, evex_28), [0x29] = SUB(T_PREFIX, evex_29),
+	[0x2b] = SUB(T_PREFIX, evex_2b),
+	[0x6f] = SUB(T_PREFIX, evex_6f), [0x7f] = SUB(T_PREFIX, evex_7f),
+	[0xe7] = SUB(T_PREFIX, evex_e7),
+};
+
+static const struct x86_opcode *const legacy_maps[4] = {
+	map_one_byte, map_0f, map_0f38, map_0f3a,
+};
+
+static const struct x86_opcode *const vex_maps[4] = {
+	NULL, map_vex_0f, map_vex_0f38, map_vex_0f3a,
+};
+
+static const struct x86_opcode *const evex_maps[4] = {
+	NULL, map_evex_0f, NULL, NULL,
+};
+
+static const struct x86_opcode *opcode_row(const struct x86_insn *insn)
+{
+	const struct x86_opcode *map;
+
+	if (insn->map > 3)
+		return NULL;
+	if (insn->evex)
+		map = evex_maps[insn->map];
+	else
+		map = insn->vex ? vex_maps[insn->map] : legacy_maps[insn->map];
+	return map ? &map[insn->opcode] : NULL;
+}

@@ -17,20 +17,39 @@ struct x86_exception;
  * Levels of a page table: 1 maps 4K pages, 2 maps 2M (or 4M), 3 maps 1G,
  * 4 and 5 map tables only.
  */
-enum { PT_LEVEL_4K = 1, PT_LEVEL_2M, PT_LEVEL_1G, PT_LEVEL_512G, PT_LEVEL_256T };
+enum {
+	PT_LEVEL_4K = 1,
+	PT_LEVEL_2M,
+	PT_LEVEL_1G,
+	PT_LEVEL_512G,
+	PT_LEVEL_256T,
+};
 #define KVM_NR_PAGE_LEVELS	3	/* levels with leaf entries */
 #define PT_ENTRIES		512
 #define PT_LEVEL_SHIFT(level)	(PAGE_SHIFT + 9 * ((level) - 1))
 #define KVM_PAGES_PER_LEVEL(level)	(1ul << (9 * ((level) - 1)))
 
-/* Head of the list of entries that map one guest frame; see mmu.c. */
+/*
+ * The head of the entries that map one guest frame: 0 none, the address of
+ * the only entry, or, with bit 0 set, of a struct kvm_rmap_desc.
+ */
 struct kvm_rmap {
 	unsigned long val;
 };
 
-/* Per memory slot: reverse maps by level, entry i for the i'th frame. */
+/*
+ * Reverse maps of the 2M of guest-physical memory that a table of level 1
+ * maps: of the 2M entries themselves and, once one exists, of 4K entries.
+ */
+struct kvm_rmap_region {
+	struct kvm_rmap large;
+	struct kvm_rmap *small;		/* PT_ENTRIES of them, or NULL */
+};
+
+/* Per memory slot: reverse maps, from the aligned frame at or below base_gfn. */
 struct kvm_slot_mmu {
-	struct kvm_rmap *rmap[KVM_NR_PAGE_LEVELS];
+	struct kvm_rmap_region *region;	/* by 2M */
+	struct kvm_rmap *giant;		/* by 1G */
 };
 
 /* What makes two shadow pages for the same guest frame different. */
@@ -57,6 +76,7 @@ struct kvm_vm_mmu {
 	unsigned long nr_pages;
 	unsigned long max_pages;	/* KVM_SET_NR_MMU_PAGES */
 	unsigned long user_max_pages;	/* as set; 0: computed from the slots */
+	u64 mmio_gen;			/* MMIO entries of older ones are stale */
 };
 
 /* Objects allocated before mmu_lock is taken, used under it. */
@@ -94,7 +114,12 @@ void kvm_mmu_reset(struct kvm_vcpu *vcpu);
 void kvm_mmu_new_cr3(struct kvm_vcpu *vcpu, bool flush);
 /* Make sure a root is loaded in the backend. 0 or -errno. */
 int kvm_mmu_load(struct kvm_vcpu *vcpu);
-/* Read the PDPTEs of PAE paging. 0, or 1 for #GP: a reserved bit is set. */
+/* KVM_REQ_MMU_RELOAD: let go of a root that has become invalid. */
+void kvm_mmu_unload(struct kvm_vcpu *vcpu);
+/*
+ * Read the PDPTEs of PAE paging; kvm->srcu held. 0, or 1 for #GP: a reserved
+ * bit is set or there is no memory.
+ */
 int kvm_mmu_load_pdptrs(struct kvm_vcpu *vcpu, unsigned long cr3);
 
 /*
@@ -120,8 +145,8 @@ int kvm_mmu_slot_create(struct kvm *kvm, struct kvm_memory_slot *slot);
 void kvm_mmu_slot_free(struct kvm_memory_slot *slot);
 /* Drop every mapping of the slot and flush; slots_lock held, mmu_lock not. */
 void kvm_mmu_slot_zap(struct kvm *kvm, struct kvm_memory_slot *slot);
-/* A slot was added: MMIO entries of before may cover it. */
-void kvm_mmu_zap_mmio(struct kvm *kvm, struct kvm_memory_slot *slot);
+/* A slot was published: MMIO entries of before may cover it. */
+void kvm_mmu_zap_mmio(struct kvm *kvm);
 /* Dirty logging begins: no entry of the slot stays writable. */
 void kvm_mmu_slot_write_protect(struct kvm *kvm, struct kvm_memory_slot *slot);
 /*

@@ -1,0 +1,1325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mmu.c - the tables that give a guest its memory.
+ *
+ * A shadow page is a page of hardware-format entries together with its role;
+ * it is found through a hash of (guest frame, role). With EPT and no nesting
+ * every shadow page is direct: it maps guest-physical addresses one to one,
+ * and all vCPUs share one root. Every present leaf entry is on the reverse
+ * map of the guest frame that it maps, so that an mmu notifier, a dirty-log
+ * pass or the removal of a slot touches just what it must.
+ *
+ * No reference is held on host pages. An entry may exist only while the host
+ * maps the page at the slot's address: whoever takes a page away calls the
+ * mmu notifier first, which drops the entry under mmu_lock and flushes. A
+ * fault looks up the host page without mmu_lock, so it notes
+ * mmu_invalidate_seq before and checks it under the lock.
+ *
+ * Knows entries, not the VMCS: the root reaches the hardware through
+ * backend->set_root(). Locking: mmu_lock for all that vCPUs share (kvm.h).
+ *
+ * SDM: "The Extended Page Table Mechanism (EPT)", "Paging".
+ */
+#include <linux/hash.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "include/compat.h"
+#include "kvm.h"
+#include "vmx.h"
+
+/* ---- entries ------------------------------------------------------------ */
+
+/*
+ * Bits of an entry in the hardware's format. All tables of the driver are in
+ * one format: that of EPT where it is in use, else that of 4-level paging.
+ */
+static struct spte_bits {
+	u64 present;		/* in every present entry */
+	u64 writable;
+	u64 exec;		/* set to allow, or 0 */
+	u64 nx;			/* set to forbid, or 0 */
+	u64 user;
+	u64 accessed, dirty;	/* 0: the processor keeps no such bits */
+	u64 memtype_ram, memtype_io;
+	u64 table;		/* of an entry that refers to a table */
+	u64 mmio_mask, mmio_value;
+} bits __ro_after_init;
+
+/* The same in both formats. */
+#define SPTE_LARGE	BIT_ULL(7)
+#define SPTE_ADDR	GENMASK_ULL(51, 12)
+/* Ignored by the processor in both formats ("Format of ... Entry" tables). */
+#define SPTE_RAM	BIT_ULL(52)	/* the frame has a struct page */
+#define SPTE_HOST_WRITE	BIT_ULL(53)	/* the host's mapping is writable */
+
+/*
+ * An entry that stands for "no memory here: MMIO" makes EPT report a
+ * misconfiguration (write permission without read), which costs less than a
+ * violation and is never cached. The other bits hold a generation, so that
+ * adding a slot makes all of them stale at once.
+ */
+#define MMIO_GEN_SHIFT	12
+#define MMIO_GEN_MASK	GENMASK_ULL(31, 0)
+
+static inline bool spte_present(u64 spte)
+{
+	return (spte & bits.present) && (spte & bits.mmio_mask) != bits.mmio_value;
+}
+
+static inline bool spte_is_mmio(u64 spte)
+{
+	return spte && (spte & bits.mmio_mask) == bits.mmio_value;
+}
+
+static inline bool spte_leaf(u64 spte, int level)
+{
+	return level == PT_LEVEL_4K || (spte & SPTE_LARGE);
+}
+
+static inline kvm_pfn_t spte_pfn(u64 spte)
+{
+	return (spte & SPTE_ADDR) >> PAGE_SHIFT;
+}
+
+static u64 mmio_spte(const struct kvm *kvm)
+{
+	return bits.mmio_value |
+	       (kvm->mmu.mmio_gen & MMIO_GEN_MASK) << MMIO_GEN_SHIFT;
+}
+
+/* ---- shadow pages ------------------------------------------------------- */
+
+struct kvm_mmu_page {
+	struct hlist_node hash_link;	/* kvm->mmu.hash */
+	struct list_head link;		/* kvm->mmu.pages, or a zap list */
+	u64 *spt;			/* PT_ENTRIES entries */
+	gfn_t gfn;			/* first frame mapped, or guest table */
+	union kvm_page_role role;
+	u16 nr_present;
+	int root_count;			/* vCPUs that have it as root */
+	struct kvm_rmap parents;	/* entries that refer to it */
+};
+
+/* More entries than one for a frame: a chain of these. */
+#define RMAP_DESC_ENTRIES	14
+struct kvm_rmap_desc {
+	u64 *sptes[RMAP_DESC_ENTRIES];
+	int count;
+	struct kvm_rmap_desc *next;
+};
+
+static struct kmem_cache *page_header_cache;
+static struct kmem_cache *rmap_desc_cache;
+
+static inline struct kvm_mmu_page *sptep_page(const u64 *sptep)
+{
+	return (void *)page_private(virt_to_page(sptep));
+}
+
+static inline struct kvm_mmu_page *spte_child(u64 spte)
+{
+	return (void *)page_private(pfn_to_page(spte_pfn(spte)));
+}
+
+static inline int gfn_index(gfn_t gfn, int level)
+{
+	return (gfn >> (9 * (level - 1))) & (PT_ENTRIES - 1);
+}
+
+/* The frame that an entry of a direct page maps. */
+static gfn_t spte_gfn(const struct kvm_mmu_page *sp, const u64 *sptep)
+{
+	return sp->gfn + (sptep - sp->spt) * KVM_PAGES_PER_LEVEL(sp->role.level);
+}
+
+/* ---- objects allocated ahead of the lock -------------------------------- */
+
+static void *cache_alloc_page(void)
+{
+	return (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+}
+
+static void *cache_alloc_header(void)
+{
+	return kmem_cache_zalloc(page_header_cache, GFP_KERNEL_ACCOUNT);
+}
+
+static void *cache_alloc_desc(void)
+{
+	return kmem_cache_zalloc(rmap_desc_cache, GFP_KERNEL_ACCOUNT);
+}
+
+static int cache_fill(struct kvm_mmu_cache *cache, int want,
+		      void *(*alloc)(void))
+{
+	while (cache->count < want) {
+		void *object = alloc();
+
+		if (!object)
+			return -ENOMEM;
+		cache->objects[cache->count++] = object;
+	}
+	return 0;
+}
+
+static void *cache_take(struct kvm_mmu_cache *cache)
+{
+	if (WARN_ON_ONCE(!cache->count))
+		return NULL;
+	return cache->objects[--cache->count];
+}
+
+/* One fault needs a table for each level below the root, a map of 2M, ... */
+#define FAULT_NR_PAGES		(PT_LEVEL_256T + 1)
+#define FAULT_NR_HEADERS	PT_LEVEL_256T
+#define FAULT_NR_DESCS		2
+
+static int caches_fill(struct kvm_vcpu *vcpu)
+{
+	struct kvm_mmu_caches *c = &vcpu->mmu_caches;
+	int r;
+
+	if (likely(c->pages.count >= FAULT_NR_PAGES &&
+		   c->headers.count >= FAULT_NR_HEADERS &&
+		   c->rmaps.count >= FAULT_NR_DESCS))
+		return 0;
+	r = cache_fill(&c->pages, KVM_MMU_CACHE_SIZE, cache_alloc_page);
+	if (!r)
+		r = cache_fill(&c->headers, KVM_MMU_CACHE_SIZE,
+			       cache_alloc_header);
+	if (!r)
+		r = cache_fill(&c->rmaps, FAULT_NR_DESCS, cache_alloc_desc);
+	return r;
+}
+
+static void caches_free(struct kvm_vcpu *vcpu)
+{
+	struct kvm_mmu_caches *c = &vcpu->mmu_caches;
+
+	while (c->pages.count)
+		free_page((unsigned long)cache_take(&c->pages));
+	while (c->headers.count)
+		kmem_cache_free(page_header_cache, cache_take(&c->headers));
+	while (c->rmaps.count)
+		kmem_cache_free(rmap_desc_cache, cache_take(&c->rmaps));
+}
+
+/* ---- reverse maps ------------------------------------------------------- */
+
+#define RMAP_MANY	1ul
+
+static struct kvm_rmap_desc *rmap_desc(const struct kvm_rmap *rmap)
+{
+	return (void *)(rmap->val & ~RMAP_MANY);
+}
+
+static void rmap_add(struct kvm_vcpu *vcpu, struct kvm_rmap *rmap, u64 *sptep)
+{
+	struct kvm_rmap_desc *desc;
+
+	if (likely(!rmap->val)) {
+		rmap->val = (unsigned long)sptep;
+		return;
+	}
+	if (!(rmap->val & RMAP_MANY)) {
+		desc = cache_take(&vcpu->mmu_caches.rmaps);
+		desc->sptes[0] = (u64 *)rmap->val;
+		desc->count = 1;
+		rmap->val = (unsigned long)desc | RMAP_MANY;
+	}
+	desc = rmap_desc(rmap);
+	if (desc->count == RMAP_DESC_ENTRIES) {
+		struct kvm_rmap_desc *more = cache_take(&vcpu->mmu_caches.rmaps);
+
+		more->next = desc;
+		rmap->val = (unsigned long)more | RMAP_MANY;
+		desc = more;
+	}
+	desc->sptes[desc->count++] = sptep;
+}
+
+/* Only the first descriptor of a chain is ever partly filled. */
+static void rmap_fill_hole(struct kvm_rmap *rmap, struct kvm_rmap_desc *hole,
+			   int i)
+{
+	struct kvm_rmap_desc *first = rmap_desc(rmap);
+
+	hole->sptes[i] = first->sptes[--first->count];
+	if (first->count)
+		return;
+	rmap->val = first->next ? (unsigned long)first->next | RMAP_MANY : 0;
+	kmem_cache_free(rmap_desc_cache, first);
+}
+
+static void rmap_remove(struct kvm_rmap *rmap, u64 *sptep)
+{
+	struct kvm_rmap_desc *desc;
+	int i;
+
+	if (likely(rmap->val == (unsigned long)sptep)) {
+		rmap->val = 0;
+		return;
+	}
+	if (WARN_ON_ONCE(!(rmap->val & RMAP_MANY)))
+		return;
+	for (desc = rmap_desc(rmap); desc; desc = desc->next)
+		for (i = 0; i < desc->count; i++)
+			if (desc->sptes[i] == sptep) {
+				rmap_fill_hole(rmap, desc, i);
+				return;
+			}
+	WARN_ON_ONCE(1);
+}
+
+/* Some entry on the list, or NULL: for loops that empty it. */
+static u64 *rmap_first(const struct kvm_rmap *rmap)
+{
+	if (rmap->val & RMAP_MANY)
+		return rmap_desc(rmap)->sptes[0];
+	return (u64 *)rmap->val;
+}
+
+typedef bool (*rmap_fn)(struct kvm *kvm, u64 *sptep);
+
+/* Call fn, which must leave the list alone, for every entry. */
+static bool rmap_for_each(struct kvm *kvm, const struct kvm_rmap *rmap,
+			  rmap_fn fn)
+{
+	struct kvm_rmap_desc *desc;
+	bool ret = false;
+	int i;
+
+	if (!(rmap->val & RMAP_MANY))
+		return rmap->val && fn(kvm, (u64 *)rmap->val);
+	for (desc = rmap_desc(rmap); desc; desc = desc->next)
+		for (i = 0; i < desc->count; i++)
+			ret |= fn(kvm, desc->sptes[i]);
+	return ret;
+}
+
+/* The index of gfn's map of a level within the slot. */
+static unsigned long slot_index(const struct kvm_memory_slot *slot, gfn_t gfn,
+				int level)
+{
+	int shift = 9 * (level - 1);
+
+	return (gfn >> shift) - (slot->base_gfn >> shift);
+}
+
+/* The reverse map of gfn at a level; NULL: none of its 2M has one yet. */
+static struct kvm_rmap *slot_rmap(const struct kvm_memory_slot *slot,
+				  gfn_t gfn, int level)
+{
+	struct kvm_rmap_region *region;
+
+	if (level == PT_LEVEL_1G)
+		return &slot->mmu.giant[slot_index(slot, gfn, level)];
+	region = &slot->mmu.region[slot_index(slot, gfn, PT_LEVEL_2M)];
+	if (level == PT_LEVEL_2M)
+		return &region->large;
+	return region->small ? &region->small[gfn & (PT_ENTRIES - 1)] : NULL;
+}
+
+static struct kvm_rmap *slot_rmap_create(struct kvm_vcpu *vcpu,
+					 const struct kvm_memory_slot *slot,
+					 gfn_t gfn, int level)
+{
+	struct kvm_rmap *rmap = slot_rmap(slot, gfn, level);
+	struct kvm_rmap_region *region;
+
+	if (likely(rmap))
+		return rmap;
+	region = &slot->mmu.region[slot_index(slot, gfn, PT_LEVEL_2M)];
+	BUILD_BUG_ON(PT_ENTRIES * sizeof(*rmap) != PAGE_SIZE);
+	region->small = cache_take(&vcpu->mmu_caches.pages);
+	return &region->small[gfn & (PT_ENTRIES - 1)];
+}
+
+/* ---- changing entries --------------------------------------------------- */
+
+/* What the processor noted about a page goes to the host's memory manager. */
+static void spte_to_host_page(u64 spte)
+{
+	if (!(spte & SPTE_RAM))
+		return;
+	if (bits.dirty ? spte & bits.dirty : spte & bits.writable)
+		set_page_dirty(pfn_to_page(spte_pfn(spte)));
+}
+
+static void count_leaf(struct kvm *kvm, int level, int delta)
+{
+	if (level == PT_LEVEL_4K)
+		kvm->stat.pages_4k += delta;
+	else if (level == PT_LEVEL_2M)
+		kvm->stat.pages_2m += delta;
+	else
+		kvm->stat.pages_1g += delta;
+}
+
+/* Take a present leaf entry away. The caller flushes. */
+static void drop_leaf(struct kvm *kvm, struct kvm_memory_slot *slot,
+		      struct kvm_mmu_page *sp, u64 *sptep)
+{
+	u64 old = xchg(sptep, 0);
+
+	spte_to_host_page(old);
+	sp->nr_present--;
+	count_leaf(kvm, sp->role.level, -1);
+	rmap_remove(slot_rmap(slot, spte_gfn(sp, sptep), sp->role.level), sptep);
+}
+
+/* As above, for callers that do not know the slot; slots_hva is stable. */
+static struct kvm_memory_slot *leaf_slot(struct kvm *kvm,
+					 struct kvm_mmu_page *sp, u64 *sptep)
+{
+	return mtree_load(&kvm->slots, spte_gfn(sp, sptep));
+}
+
+static bool rmap_drop_all(struct kvm *kvm, struct kvm_memory_slot *slot,
+			  struct kvm_rmap *rmap)
+{
+	bool any = false;
+	u64 *sptep;
+
+	while ((sptep = rmap_first(rmap))) {
+		drop_leaf(kvm, slot, sptep_page(sptep), sptep);
+		any = true;
+	}
+	return any;
+}
+
+static bool spte_write_protect(struct kvm *kvm, u64 *sptep)
+{
+	u64 old = READ_ONCE(*sptep);
+
+	if (!(old & bits.writable))
+		return false;
+	/* Atomic: the processor may be setting its own bits. */
+	old = atomic64_fetch_andnot(bits.writable | bits.dirty,
+				    (atomic64_t *)sptep);
+	spte_to_host_page(old);
+	return true;
+}
+
+/* ---- life of a shadow page ---------------------------------------------- */
+
+static u32 page_hash(gfn_t gfn, union kvm_page_role role)
+{
+	return hash_64(gfn ^ (u64)role.word << 40, 32);
+}
+
+static struct kvm_mmu_page *page_find(struct kvm *kvm, gfn_t gfn,
+				      union kvm_page_role role)
+{
+	struct kvm_mmu_page *sp;
+
+	hash_for_each_possible(kvm->mmu.hash, sp, hash_link,
+			       page_hash(gfn, role))
+		if (sp->gfn == gfn && sp->role.word == role.word)
+			return sp;
+	return NULL;
+}
+
+static struct kvm_mmu_page *page_get(struct kvm_vcpu *vcpu, gfn_t gfn,
+				     union kvm_page_role role)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct kvm_mmu_page *sp = page_find(kvm, gfn, role);
+
+	if (sp)
+		return sp;
+	sp = cache_take(&vcpu->mmu_caches.headers);
+	sp->spt = cache_take(&vcpu->mmu_caches.pages);
+	set_page_private(virt_to_page(sp->spt), (unsigned long)sp);
+	sp->gfn = gfn;
+	sp->role = role;
+	hash_add(kvm->mmu.hash, &sp->hash_link, page_hash(gfn, role));
+	list_add(&sp->link, &kvm->mmu.pages);
+	kvm->mmu.nr_pages++;
+	kvm->stat.mmu_pages++;
+	return sp;
+}
+
+static void page_free(struct kvm_mmu_page *sp)
+{
+	set_page_private(virt_to_page(sp->spt), 0);
+	free_page((unsigned long)sp->spt);
+	kmem_cache_free(page_header_cache, sp);
+}
+
+static void page_link(struct kvm_vcpu *vcpu, u64 *sptep,
+		      struct kvm_mmu_page *child)
+{
+	rmap_add(vcpu, &child->parents, sptep);
+	sptep_page(sptep)->nr_present++;
+	WRITE_ONCE(*sptep, __pa(child->spt) | bits.table);
+}
+
+static void page_unlink(u64 *sptep)
+{
+	struct kvm_mmu_page *child = spte_child(*sptep);
+
+	rmap_remove(&child->parents, sptep);
+	sptep_page(sptep)->nr_present--;
+	WRITE_ONCE(*sptep, 0);
+}
+
+/*
+ * Detach a page from its parents and move it to the zap list. A root that
+ * vCPUs still use becomes invalid and is freed when the last lets go of it.
+ */
+static void page_retire(struct kvm *kvm, struct kvm_mmu_page *sp,
+			struct list_head *zapped)
+{
+	u64 *sptep;
+
+	while ((sptep = rmap_first(&sp->parents)))
+		page_unlink(sptep);
+	hash_del(&sp->hash_link);
+	kvm->mmu.nr_pages--;
+	kvm->stat.mmu_pages--;
+	kvm->stat.mmu_zapped++;
+	sp->role.invalid = 1;
+	if (sp->root_count) {
+		list_del_init(&sp->link);
+		kvm_make_all_requests(kvm, KVM_REQ_MMU_RELOAD);
+	} else {
+		list_move(&sp->link, zapped);
+	}
+}
+
+static void drop_entry(struct kvm *kvm, struct kvm_mmu_page *sp, u64 *sptep)
+{
+	u64 spte = *sptep;
+
+	if (!spte_present(spte)) {
+		WRITE_ONCE(*sptep, 0);		/* MMIO, or nothing */
+	} else if (spte_leaf(spte, sp->role.level)) {
+		drop_leaf(kvm, leaf_slot(kvm, sp, sptep), sp, sptep);
+	} else {
+		page_unlink(sptep);
+	}
+}
+
+/*
+ * Free a page and the tables below that nothing else refers to. The tree is
+ * at most five levels deep: walk it without recursion, children first in the
+ * list order being of no importance as all are freed after one flush.
+ */
+static void page_zap(struct kvm *kvm, struct kvm_mmu_page *top,
+		     struct list_head *zapped)
+{
+	struct kvm_mmu_page *sp = top, *child;
+	LIST_HEAD(todo);
+	int i;
+
+	list_move(&sp->link, &todo);
+	while ((sp = list_first_entry_or_null(&todo, struct kvm_mmu_page,
+					      link))) {
+		for (i = 0; i < PT_ENTRIES; i++) {
+			u64 spte = sp->spt[i];
+
+			if (!spte)
+				continue;
+			child = NULL;
+			if (spte_present(spte) &&
+			    !spte_leaf(spte, sp->role.level))
+				child = spte_child(spte);
+			drop_entry(kvm, sp, &sp->spt[i]);
+			if (child && !child->parents.val && !child->root_count)
+				list_move_tail(&child->link, &todo);
+		}
+		page_retire(kvm, sp, zapped);
+	}
+}
+
+/* Flush, then free what page_zap() collected: the tables may be in use. */
+static void zap_commit(struct kvm *kvm, struct list_head *zapped)
+{
+	struct kvm_mmu_page *sp, *next;
+
+	if (list_empty(zapped))
+		return;
+	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	list_for_each_entry_safe(sp, next, zapped, link)
+		page_free(sp);
+	INIT_LIST_HEAD(zapped);
+}
+
+static unsigned long max_pages(const struct kvm *kvm)
+{
+	/* 2 % of guest memory; never so few that one fault cannot be served. */
+	unsigned long pages = READ_ONCE(kvm->nr_slot_pages) / 50;
+
+	if (kvm->mmu.user_max_pages)
+		pages = kvm->mmu.user_max_pages;
+	return max(pages, 64ul);
+}
+
+/* Make room for one fault by freeing the oldest tables that are no roots. */
+static void reclaim_pages(struct kvm *kvm)
+{
+	unsigned long limit = max_pages(kvm) - FAULT_NR_PAGES;
+	struct kvm_mmu_page *sp, *prev;
+	LIST_HEAD(zapped);
+
+	if (likely(kvm->mmu.nr_pages <= limit))
+		return;
+restart:
+	list_for_each_entry_safe_reverse(sp, prev, &kvm->mmu.pages, link) {
+		if (kvm->mmu.nr_pages <= limit)
+			break;
+		if (sp->root_count || sp->role.level > PT_LEVEL_2M)
+			continue;
+		page_zap(kvm, sp, &zapped);
+		goto restart;
+	}
+	zap_commit(kvm, &zapped);
+}
+
+/* ---- roots -------------------------------------------------------------- */
+
+static void root_put(struct kvm *kvm, struct kvm_mmu_page *root)
+{
+	if (--root->root_count || !root->role.invalid)
+		return;
+	page_free(root);
+}
+
+void kvm_mmu_unload(struct kvm_vcpu *vcpu)
+{
+	if (!vcpu->mmu.root)
+		return;
+	spin_lock(&vcpu->kvm->mmu_lock);
+	root_put(vcpu->kvm, vcpu->mmu.root);
+	vcpu->mmu.root = NULL;
+	spin_unlock(&vcpu->kvm->mmu_lock);
+}
+
+/* All of guest-physical memory: one root for every vCPU of the VM. */
+static union kvm_page_role direct_role(const struct kvm_vcpu *vcpu, int level)
+{
+	return (union kvm_page_role) {
+		.level = level,
+		.direct = 1,
+		.ept = kvm_caps.ept,
+	};
+}
+
+static int direct_root_level(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->maxphyaddr > 48 ? kvm_caps.ept_levels :
+				       min(kvm_caps.ept_levels, PT_LEVEL_512G);
+}
+
+int kvm_mmu_load(struct kvm_vcpu *vcpu)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct kvm_mmu_page *root;
+	int level, r;
+
+	if (likely(vcpu->mmu.root))
+		return 0;
+	r = caches_fill(vcpu);
+	if (r)
+		return r;
+	level = direct_root_level(vcpu);
+	spin_lock(&kvm->mmu_lock);
+	reclaim_pages(kvm);
+	root = page_get(vcpu, 0, direct_role(vcpu, level));
+	root->root_count++;
+	vcpu->mmu.root = root;
+	spin_unlock(&kvm->mmu_lock);
+	backend->set_root(vcpu, __pa(root->spt), level);
+	return 0;
+}
+
+void kvm_mmu_vcpu_free(struct kvm_vcpu *vcpu)
+{
+	kvm_mmu_unload(vcpu);
+	caches_free(vcpu);
+}
+
+/* ---- faults ------------------------------------------------------------- */
+
+struct fault {
+	gfn_t gfn;
+	struct kvm_memory_slot *slot;
+	hva_t hva;
+	bool write, exec;
+	struct kvm_host_page page;
+	unsigned long seq;		/* mmu_invalidate_seq before the lookup */
+	int level;			/* of the entry to be made */
+};
+
+/* An invalidation has touched, or is about to touch, what we looked up. */
+static bool fault_stale(const struct kvm *kvm, const struct fault *fault)
+{
+	if (unlikely(kvm->mmu_invalidate_in_progress) &&
+	    fault->hva >= kvm->mmu_invalidate_start &&
+	    fault->hva < kvm->mmu_invalidate_end)
+		return true;
+	return kvm->mmu_invalidate_seq != fault->seq;
+}
+
+/* May one entry of this level map gfn: inside the slot, aligned alike? */
+static bool level_fits(const struct fault *fault, int level)
+{
+	const struct kvm_memory_slot *slot = fault->slot;
+	gfn_t mask = KVM_PAGES_PER_LEVEL(level) - 1;
+	gfn_t first = fault->gfn & ~mask;
+
+	return first >= slot->base_gfn &&
+	       first + mask < slot->base_gfn + slot->npages &&
+	       !(((slot->hva >> PAGE_SHIFT) ^ slot->base_gfn) & mask);
+}
+
+/*
+ * Processors with the "machine check error on page size change" erratum hang
+ * when a guest executes from a page whose size changes under it: there, no
+ * large page is executable (the host's itlb_multihit policy).
+ */
+static bool nx_large_pages __ro_after_init;
+
+static int fault_level(const struct fault *fault)
+{
+	int level = fault->page.level;
+
+	if (slot_logs_dirty(fault->slot) || (fault->exec && nx_large_pages))
+		return PT_LEVEL_4K;
+	if (level == PT_LEVEL_1G && !kvm_caps.ept_1g)
+		level = PT_LEVEL_2M;
+	if (level == PT_LEVEL_2M && !kvm_caps.ept_2m)
+		level = PT_LEVEL_4K;
+	while (level > PT_LEVEL_4K && !level_fits(fault, level))
+		level--;
+	return level;
+}
+
+/* The entry for the fault's page. Marks the page dirty where logging is on. */
+static u64 make_spte(const struct fault *fault, kvm_pfn_t pfn)
+{
+	u64 spte = bits.present | bits.user | bits.accessed |
+		   pfn << PAGE_SHIFT;
+
+	if (fault->level > PT_LEVEL_4K)
+		spte |= SPTE_LARGE;
+	if (fault->level == PT_LEVEL_4K || !nx_large_pages)
+		spte |= bits.exec;
+	else
+		spte |= bits.nx;
+	spte |= fault->page.is_ram ? SPTE_RAM | bits.memtype_ram :
+				     bits.memtype_io;
+	if (!fault->page.writable || slot_readonly(fault->slot))
+		return spte;
+	spte |= SPTE_HOST_WRITE;
+	if (fault->write) {
+		spte |= bits.writable | bits.dirty;
+		kvm_mark_page_dirty(fault->slot, fault->gfn);
+	} else if (!slot_logs_dirty(fault->slot)) {
+		spte |= bits.writable;
+	}
+	return spte;
+}
+
+/*
+ * The entry of the fault's level on the way to gfn, making tables as needed.
+ * A larger page in the way is split by forgetting it: what else it mapped
+ * faults again.
+ */
+static u64 *fault_walk(struct kvm_vcpu *vcpu, struct fault *fault)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct kvm_mmu_page *sp = vcpu->mmu.root;
+	u64 *sptep;
+	int level;
+
+	for (level = sp->role.level; ; level--) {
+		gfn_t mask = KVM_PAGES_PER_LEVEL(level) - 1;
+		u64 spte;
+
+		sptep = &sp->spt[gfn_index(fault->gfn, level)];
+		if (level == fault->level)
+			return sptep;
+		spte = *sptep;
+		if (likely(spte_present(spte) && !spte_leaf(spte, level))) {
+			sp = spte_child(spte);
+			continue;
+		}
+		if (spte_present(spte)) {
+			drop_leaf(kvm, leaf_slot(kvm, sp, sptep), sp, sptep);
+			kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+		}
+		sp = page_get(vcpu, fault->gfn & ~mask,
+			      direct_role(vcpu, level - 1));
+		page_link(vcpu, sptep, sp);
+	}
+}
+
+/* A table where a large page shall go: true once it is out of the way. */
+static bool clear_for_large(struct kvm *kvm, u64 *sptep)
+{
+	LIST_HEAD(zapped);
+
+	if (spte_child(*sptep)->nr_present)
+		return false;
+	page_zap(kvm, spte_child(*sptep), &zapped);
+	zap_commit(kvm, &zapped);
+	return true;
+}
+
+static void fault_map(struct kvm_vcpu *vcpu, struct fault *fault)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct kvm_mmu_page *sp;
+	u64 *sptep, old, spte;
+	kvm_pfn_t pfn;
+
+	reclaim_pages(kvm);
+	fault->level = fault_level(fault);
+	sptep = fault_walk(vcpu, fault);
+	old = *sptep;
+	if (fault->level > PT_LEVEL_4K && spte_present(old) &&
+	    !spte_leaf(old, fault->level) && !clear_for_large(kvm, sptep)) {
+		fault->level = PT_LEVEL_4K;
+		sptep = fault_walk(vcpu, fault);
+	}
+
+	pfn = fault->page.pfn & ~(KVM_PAGES_PER_LEVEL(fault->level) - 1);
+	spte = make_spte(fault, pfn);
+	sp = sptep_page(sptep);
+	old = *sptep;
+	if (spte_present(old)) {
+		/* Another vCPU was faster, or a permission grows. */
+		if (spte_pfn(old) == pfn && !(spte & ~old & ~bits.dirty))
+			return;
+		drop_leaf(kvm, fault->slot, sp, sptep);
+		kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	}
+	rmap_add(vcpu, slot_rmap_create(vcpu, fault->slot, fault->gfn,
+					fault->level), sptep);
+	sp->nr_present++;
+	count_leaf(kvm, fault->level, 1);
+	WRITE_ONCE(*sptep, spte);
+}
+
+static int mmio_fault(struct kvm_vcpu *vcpu, gfn_t gfn)
+{
+	struct fault fault = { .gfn = gfn, .level = PT_LEVEL_4K };
+	struct kvm *kvm = vcpu->kvm;
+	u64 gen, *sptep;
+	int r;
+
+	if (gfn & (vcpu->reserved_gpa_bits >> PAGE_SHIFT))
+		return KVM_PF_EMULATE;
+	r = caches_fill(vcpu);
+	if (r)
+		return r;
+	/* A slot published after this moves the generation on. */
+	gen = READ_ONCE(kvm->mmu.mmio_gen);
+	smp_rmb();
+	if (mtree_load(&kvm->slots, gfn))
+		return 1;
+	spin_lock(&kvm->mmu_lock);
+	if (gen == kvm->mmu.mmio_gen && !vcpu->mmu.root->role.invalid) {
+		reclaim_pages(kvm);
+		sptep = fault_walk(vcpu, &fault);
+		if (!spte_present(*sptep))
+			WRITE_ONCE(*sptep, mmio_spte(kvm));
+	}
+	spin_unlock(&kvm->mmu_lock);
+	return KVM_PF_EMULATE;
+}
+
+/* A host mapping that cannot be had: what becomes of KVM_RUN. */
+static int host_page_error(struct kvm_vcpu *vcpu, const struct fault *fault,
+			   int error)
+{
+	switch (error) {
+	case -EAGAIN:
+		return 1;
+	case -EHWPOISON:
+		send_sig_mceerr(BUS_MCEERR_AR, (void __user *)fault->hva,
+				PAGE_SHIFT, current);
+		return 1;
+	default:
+		return error;
+	}
+}
+
+int kvm_mmu_page_fault(struct kvm_vcpu *vcpu, u64 addr, u32 error_code)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct fault fault = {
+		.gfn = addr >> PAGE_SHIFT,
+		.write = error_code & PFERR_WRITE,
+		.exec = error_code & PFERR_FETCH,
+	};
+	int r;
+
+	vcpu->stat.pf_taken++;
+	fault.slot = kvm_vcpu_gfn_to_slot(vcpu, fault.gfn);
+	if (!fault.slot)
+		return mmio_fault(vcpu, fault.gfn);
+	if (unlikely(READ_ONCE(fault.slot->invalid)))
+		return 1;
+	if (fault.write && slot_readonly(fault.slot))
+		return KVM_PF_EMULATE;
+	r = caches_fill(vcpu);
+	if (r)
+		return r;
+
+	fault.hva = slot_gfn_to_hva(fault.slot, fault.gfn);
+	fault.seq = READ_ONCE(kvm->mmu_invalidate_seq);
+	smp_rmb();
+	r = kvm_host_page(kvm, fault.hva, fault.write, &fault.page);
+	if (r)
+		return host_page_error(vcpu, &fault, r);
+	if (fault.write && !fault.page.writable)
+		return KVM_PF_EMULATE;
+
+	spin_lock(&kvm->mmu_lock);
+	if (likely(!fault_stale(kvm, &fault) && !fault.slot->invalid &&
+		   !vcpu->mmu.root->role.invalid))
+		fault_map(vcpu, &fault);
+	spin_unlock(&kvm->mmu_lock);
+	vcpu->stat.pf_fixed++;
+	return 1;
+}
+
+bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa)
+{
+	struct kvm_mmu_page *sp = vcpu->mmu.root;
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	bool mmio = false;
+	int level;
+	u64 spte;
+
+	/*
+	 * Tables of an invalid root may be freed under us, but not while
+	 * mmu_lock is held; an uncontended lock costs little.
+	 */
+	spin_lock(&vcpu->kvm->mmu_lock);
+	for (level = sp->role.level; level; level--) {
+		spte = READ_ONCE(sp->spt[gfn_index(gfn, level)]);
+		if (!spte_present(spte) || spte_leaf(spte, level)) {
+			mmio = spte == mmio_spte(vcpu->kvm);
+			break;
+		}
+		sp = spte_child(spte);
+	}
+	spin_unlock(&vcpu->kvm->mmu_lock);
+	return mmio;
+}
+
+/* ---- the guest's own tables --------------------------------------------- */
+
+#define WALK_CTX	struct kvm_vcpu
+
+static int walk_read_entry(struct kvm_vcpu *vcpu, u64 gpa, void *entry,
+			   unsigned int size)
+{
+	return kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, entry,
+				   offset_in_page(gpa), size);
+}
+
+static int walk_cmpxchg_entry(struct kvm_vcpu *vcpu, u64 gpa, void *old,
+			      const void *new, unsigned int size)
+{
+	return kvm_cmpxchg_guest(vcpu, gpa, old, new, size);
+}
+
+#define PT_FORMAT PT_32
+#include "paging_tmpl.h"
+#define PT_FORMAT PT_PAE
+#include "paging_tmpl.h"
+#define PT_FORMAT PT_64
+#include "paging_tmpl.h"
+
+static int guest_levels(struct kvm_vcpu *vcpu)
+{
+	unsigned long cr4 = kvm_read_cr4(vcpu);
+
+	if (!is_paging(vcpu))
+		return 0;
+	if (is_long_mode(vcpu))
+		return cr4 & X86_CR4_LA57 ? 5 : 4;
+	return cr4 & X86_CR4_PAE ? 3 : 2;
+}
+
+/* The inputs of a walk, from the registers of this moment. */
+static void guest_paging_init(struct kvm_vcpu *vcpu, struct guest_paging *p)
+{
+	unsigned long cr4 = kvm_read_cr4(vcpu);
+
+	p->levels = guest_levels(vcpu);
+	p->maxphyaddr = vcpu->maxphyaddr;
+	p->nxe = vcpu->efer & EFER_NX;
+	p->pse = cr4 & X86_CR4_PSE;
+	p->pse36 = guest_cpu_has(vcpu, KVM_CPUF_PSE36);
+	p->gbpages = guest_cpu_has(vcpu, KVM_CPUF_GBPAGES);
+	p->wp = kvm_read_cr0(vcpu) & X86_CR0_WP;
+	p->smep = cr4 & X86_CR4_SMEP;
+	p->smap = cr4 & X86_CR4_SMAP;
+	p->pke = cr4 & X86_CR4_PKE;
+	p->pkru = vcpu->pkru;
+	p->cr3 = kvm_read_cr3(vcpu);
+	if (p->levels == 3) {
+		if (!(vcpu->regs_avail & BIT(VCPU_PDPTRS)))
+			backend->cache_reg(vcpu, VCPU_PDPTRS);
+		memcpy(p->pdpte, vcpu->mmu.pdptrs, sizeof(p->pdpte));
+	}
+}
+
+static int guest_walk(struct kvm_vcpu *vcpu, u64 gva, u32 access,
+		      struct guest_walk *walk)
+{
+	struct guest_paging p;
+
+	guest_paging_init(vcpu, &p);
+	switch (p.levels) {
+	case 2:
+		pt32_init(&p);
+		return pt32_walk(vcpu, &p, (u32)gva, access, walk);
+	case 3:
+		ptpae_init(&p);
+		return ptpae_walk(vcpu, &p, (u32)gva, access, walk);
+	default:
+		pt64_init(&p);
+		return pt64_walk(vcpu, &p, gva, access, walk);
+	}
+}
+
+int kvm_gva_to_gpa(struct kvm_vcpu *vcpu, u64 gva, u32 access, gpa_t *gpa,
+		   struct x86_exception *fault)
+{
+	struct guest_walk walk;
+	int r;
+
+	if (!is_paging(vcpu)) {
+		*gpa = gva;
+		return 0;
+	}
+	r = guest_walk(vcpu, gva, access, &walk);
+	if (r == WALK_OK) {
+		*gpa = walk.gpa;
+		return 0;
+	}
+	/* Tables that are not in memory read as ones: a reserved bit. */
+	*fault = (struct x86_exception) {
+		.vector = X86_TRAP_PF,
+		.has_error_code = true,
+		.error_code = r == WALK_FAULT ? walk.error :
+			PFERR_PRESENT | PFERR_RSVD |
+			(access & (PFERR_WRITE | PFERR_USER)),
+		.cr2 = gva,
+	};
+	return 1;
+}
+
+int kvm_mmu_load_pdptrs(struct kvm_vcpu *vcpu, unsigned long cr3)
+{
+	const u32 table = cr3 & GENMASK(31, 5);
+	u64 pdptrs[4];
+	int i;
+
+	if (kvm_read_guest_page(vcpu, table >> PAGE_SHIFT, pdptrs,
+				offset_in_page(table), sizeof(pdptrs)))
+		return 1;
+	for (i = 0; i < ARRAY_SIZE(pdptrs); i++)
+		if (!pae_pdpte_valid(pdptrs[i], vcpu->maxphyaddr))
+			return 1;
+	memcpy(vcpu->mmu.pdptrs, pdptrs, sizeof(pdptrs));
+	vcpu->regs_avail |= BIT(VCPU_PDPTRS);
+	vcpu->regs_dirty |= BIT(VCPU_PDPTRS);
+	return 0;
+}
+
+/* ---- guest paging state ------------------------------------------------- */
+
+void kvm_mmu_reset(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->mmu.root &&
+	    vcpu->mmu.root->role.level != direct_root_level(vcpu)) {
+		kvm_mmu_unload(vcpu);
+		kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
+	}
+}
+
+void kvm_mmu_new_cr3(struct kvm_vcpu *vcpu, bool flush)
+{
+	/* The processor walks the guest's tables: nothing of ours changes. */
+	if (flush)
+		kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
+}
+
+/* ---- memory slots ------------------------------------------------------- */
+
+int kvm_mmu_slot_create(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	gfn_t last = slot->base_gfn + slot->npages - 1;
+
+	slot->mmu.region = kvcalloc(slot_index(slot, last, PT_LEVEL_2M) + 1,
+				    sizeof(*slot->mmu.region),
+				    GFP_KERNEL_ACCOUNT);
+	slot->mmu.giant = kvcalloc(slot_index(slot, last, PT_LEVEL_1G) + 1,
+				   sizeof(*slot->mmu.giant),
+				   GFP_KERNEL_ACCOUNT);
+	if (slot->mmu.region && slot->mmu.giant)
+		return 0;
+	kvm_mmu_slot_free(slot);
+	return -ENOMEM;
+}
+
+void kvm_mmu_slot_free(struct kvm_memory_slot *slot)
+{
+	gfn_t last = slot->base_gfn + slot->npages - 1;
+	unsigned long i;
+
+	if (slot->mmu.region)
+		for (i = 0; i <= slot_index(slot, last, PT_LEVEL_2M); i++)
+			free_page((unsigned long)slot->mmu.region[i].small);
+	kvfree(slot->mmu.region);
+	kvfree(slot->mmu.giant);
+}
+
+/*
+ * Call one of the two for each reverse map of a level that maps part of
+ * [start, end); `drop` empties the list, `fn` leaves it alone.
+ */
+static bool slot_for_each_rmap(struct kvm *kvm, struct kvm_memory_slot *slot,
+			       gfn_t start, gfn_t end, int level, rmap_fn fn)
+{
+	gfn_t step = KVM_PAGES_PER_LEVEL(level), gfn;
+	struct kvm_rmap *rmap;
+	bool ret = false;
+
+	for (gfn = start & ~(step - 1); gfn < end; gfn += step) {
+		rmap = slot_rmap(slot, max(gfn, slot->base_gfn), level);
+		if (!rmap) {
+			/* Nothing in these 2M. */
+			gfn = (gfn | (PT_ENTRIES - 1)) & ~(step - 1);
+			continue;
+		}
+		if (!rmap->val)
+			continue;
+		ret |= fn ? rmap_for_each(kvm, rmap, fn) :
+			    rmap_drop_all(kvm, slot, rmap);
+	}
+	return ret;
+}
+
+static bool slot_for_each_level(struct kvm *kvm, struct kvm_memory_slot *slot,
+				gfn_t start, gfn_t end, rmap_fn fn)
+{
+	bool ret = false;
+	int level;
+
+	for (level = PT_LEVEL_4K; level <= KVM_NR_PAGE_LEVELS; level++)
+		ret |= slot_for_each_rmap(kvm, slot, start, end, level, fn);
+	return ret;
+}
+
+static gfn_t slot_end(const struct kvm_memory_slot *slot)
+{
+	return slot->base_gfn + slot->npages;
+}
+
+/* Does a page map nothing but frames of the slot? */
+static bool page_in_slot(const struct kvm_mmu_page *sp,
+			 const struct kvm_memory_slot *slot)
+{
+	gfn_t pages = PT_ENTRIES * KVM_PAGES_PER_LEVEL(sp->role.level);
+
+	return sp->gfn >= slot->base_gfn && sp->gfn + pages <= slot_end(slot);
+}
+
+/* Tables that served only this slot; what is left goes by reverse map. */
+static void zap_slot_tables(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	struct kvm_mmu_page *sp;
+	LIST_HEAD(zapped);
+
+restart:
+	list_for_each_entry(sp, &kvm->mmu.pages, link)
+		if (!sp->root_count && page_in_slot(sp, slot)) {
+			page_zap(kvm, sp, &zapped);
+			goto restart;
+		}
+	zap_commit(kvm, &zapped);
+}
+
+void kvm_mmu_slot_zap(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	spin_lock(&kvm->mmu_lock);
+	zap_slot_tables(kvm, slot);
+	if (slot_for_each_level(kvm, slot, slot->base_gfn, slot_end(slot), NULL))
+		kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	spin_unlock(&kvm->mmu_lock);
+}
+
+void kvm_mmu_zap_mmio(struct kvm *kvm)
+{
+	/* 2^32 slot changes later old entries would come to life again. */
+	spin_lock(&kvm->mmu_lock);
+	kvm->mmu.mmio_gen++;
+	spin_unlock(&kvm->mmu_lock);
+	if (!(kvm->mmu.mmio_gen & MMIO_GEN_MASK))
+		kvm_mmu_zap_all(kvm);
+}
+
+void kvm_mmu_slot_write_protect(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	spin_lock(&kvm->mmu_lock);
+	if (slot_for_each_level(kvm, slot, slot->base_gfn, slot_end(slot),
+				spte_write_protect))
+		kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	spin_unlock(&kvm->mmu_lock);
+}
+
+bool kvm_mmu_clean_pages(struct kvm *kvm, struct kvm_memory_slot *slot,
+			 unsigned long offset, unsigned long mask)
+{
+	struct kvm_rmap *rmap;
+	bool flush = false;
+
+	lockdep_assert_held(&kvm->mmu_lock);
+	for (; mask; mask &= mask - 1) {
+		gfn_t gfn = slot->base_gfn + offset + __ffs(mask);
+
+		/* While logging is on, only 4K entries are writable. */
+		rmap = slot_rmap(slot, gfn, PT_LEVEL_4K);
+		if (rmap)
+			flush |= rmap_for_each(kvm, rmap, spte_write_protect);
+	}
+	return flush;
+}
+
+void kvm_mmu_slot_collapse(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	/* Only what is backed by large pages gains; the rest faults once. */
+	spin_lock(&kvm->mmu_lock);
+	zap_slot_tables(kvm, slot);
+	spin_unlock(&kvm->mmu_lock);
+}
+
+/* ---- mmu notifiers ------------------------------------------------------ */
+
+bool kvm_mmu_unmap_range(struct kvm *kvm, struct kvm_memory_slot *slot,
+			 gfn_t start, gfn_t end)
+{
+	lockdep_assert_held(&kvm->mmu_lock);
+	if (!slot_for_each_level(kvm, slot, start, end, NULL))
+		return false;
+	kvm->stat.mmu_unmapped++;
+	return true;
+}
+
+static bool spte_test_young(struct kvm *kvm, u64 *sptep)
+{
+	return !bits.accessed || (READ_ONCE(*sptep) & bits.accessed);
+}
+
+/* The translation may stay in a TLB: that the page seems idle is harmless. */
+static bool spte_clear_young(struct kvm *kvm, u64 *sptep)
+{
+	return test_and_clear_bit(__ffs64(bits.accessed),
+				  (unsigned long *)sptep);
+}
+
+bool kvm_mmu_age_range(struct kvm *kvm, struct kvm_memory_slot *slot,
+		       gfn_t start, gfn_t end, bool clear)
+{
+	lockdep_assert_held(&kvm->mmu_lock);
+	if (!clear)
+		return slot_for_each_level(kvm, slot, start, end,
+					   spte_test_young);
+	if (bits.accessed)
+		return slot_for_each_level(kvm, slot, start, end,
+					   spte_clear_young);
+	/* No accessed bits: only a new fault tells that a page is in use. */
+	if (!kvm_mmu_unmap_range(kvm, slot, start, end))
+		return false;
+	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	return true;
+}
+
+void kvm_mmu_zap_all(struct kvm *kvm)
+{
+	struct kvm_mmu_page *sp;
+	LIST_HEAD(zapped);
+
+	spin_lock(&kvm->mmu_lock);
+	while ((sp = list_first_entry_or_null(&kvm->mmu.pages,
+					      struct kvm_mmu_page, link)))
+		page_zap(kvm, sp, &zapped);
+	zap_commit(kvm, &zapped);
+	spin_unlock(&kvm->mmu_lock);
+}
+
+/* ---- VM and module ------------------------------------------------------ */
+
+int kvm_mmu_set_nr_pages(struct kvm *kvm, unsigned long nr)
+{
+	if (nr < 64)
+		return -EINVAL;
+	spin_lock(&kvm->mmu_lock);
+	kvm->mmu.user_max_pages = nr;
+	reclaim_pages(kvm);
+	spin_unlock(&kvm->mmu_lock);
+	return 0;
+}
+
+unsigned long kvm_mmu_get_nr_pages(struct kvm *kvm)
+{
+	return max_pages(kvm);
+}
+
+void kvm_mmu_vm_init(struct kvm *kvm)
+{
+	hash_init(kvm->mmu.hash);
+	INIT_LIST_HEAD(&kvm->mmu.pages);
+}
+
+void kvm_mmu_vm_destroy(struct kvm *kvm)
+{
+	kvm_mmu_zap_all(kvm);
+	WARN_ON_ONCE(kvm->mmu.nr_pages);
+}
+
+static void __init use_ept_format(void)
+{
+	bits = (struct spte_bits) {
+		.present = EPTE_READ,
+		.writable = EPTE_WRITE,
+		.exec = EPTE_EXEC,
+		.accessed = kvm_caps.ept_ad ? EPTE_ACCESSED : 0,
+		.dirty = kvm_caps.ept_ad ? EPTE_DIRTY : 0,
+		.memtype_ram = (u64)MEMTYPE_WB << EPTE_MEMTYPE_SHIFT |
+			        EPTE_IGNORE_PAT,
+		.memtype_io = (u64)MEMTYPE_UC << EPTE_MEMTYPE_SHIFT,
+		.table = EPTE_RWX,
+		.mmio_mask = EPTE_RWX,
+		.mmio_value = EPTE_WRITE | EPTE_EXEC,
+	};
+}
+
+int __init kvm_mmu_module_init(void)
+{
+	use_ept_format();
+	nx_large_pages = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+	page_header_cache = KMEM_CACHE(kvm_mmu_page, SLAB_ACCOUNT);
+	rmap_desc_cache = KMEM_CACHE(kvm_rmap_desc, SLAB_ACCOUNT);
+	if (page_header_cache && rmap_desc_cache)
+		return 0;
+	kvm_mmu_module_exit();
+	return -ENOMEM;
+}
+
+void kvm_mmu_module_exit(void)
+{
+	kmem_cache_destroy(rmap_desc_cache);
+	kmem_cache_destroy(page_header_cache);
+}

@@ -1,0 +1,2104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vmx.c - the VT-x backend: building a VMCS, entering the guest, and what
+ * becomes of each exit.
+ *
+ * In dataflow order: the VMCS and the CPU it is loaded on; guest state in and
+ * out; events in; entry; exits. Above it stands struct kvm_backend (kvm.h),
+ * implemented at the end; below, the instructions (vmcs.h), the negotiated
+ * features (vmx_caps.c) and the entry stub (vmx_entry.S). Knows no ioctl.
+ *
+ * Locking: a VMCS belongs to the vCPU's thread while the vCPU is loaded, and
+ * is current on its CPU then. The per-CPU lists of loaded VMCSs change with
+ * interrupts disabled on that CPU.
+ *
+ * SDM volume 3: "Virtual-Machine Control Structures", "VM Entries", "VM
+ * Exits", "VMX Support for Address Translation".
+ */
+#include <linux/bitmap.h>
+#include <linux/kvm_para.h>
+#include <linux/nospec.h>
+#include <linux/smp.h>
+#include <linux/user-return-notifier.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/xcr.h>
+#include <asm/mmu_context.h>
+#include <asm/tlbflush.h>
+
+#include "include/compat.h"
+#include "kvm.h"
+#include "vmcs.h"
+#include "vmx_caps.h"
+#include "vmx_mitigations.h"
+
+/* ---- types -------------------------------------------------------------- */
+
+/* A VMCS region, and what we know of its contents without asking. */
+struct loaded_vmcs {
+	void *region;
+	int cpu;			/* active on, or -1 */
+	bool launched;
+	struct list_head link;		/* in loaded_vmcss of that CPU */
+	unsigned long host_cr3, host_cr4, host_rsp;
+	unsigned long host_fs_base, host_gs_base;
+	u16 host_fs_sel, host_gs_sel;
+	u32 ctl[NR_VMX_WORDS];		/* control words as written */
+};
+
+/* What was already read from the VMCS for this exit. */
+enum {
+	EXIT_HAS_QUALIFICATION	= BIT(0),
+	EXIT_HAS_INTR_INFO	= BIT(1),
+};
+
+/* What fast_exit() leaves behind: no reasons of the processor. */
+enum {
+	EXIT_HANDLED = NR_EXIT_REASONS,
+	EXIT_SINGLE_STEP,
+};
+
+/* MSRs that only user mode and SYSCALL look at: switched lazily. */
+enum user_msr { UMSR_STAR, UMSR_LSTAR, UMSR_SYSCALL_MASK, UMSR_TSC_AUX, NR_UMSRS };
+
+struct vcpu_vmx {
+	struct kvm_vcpu vcpu;		/* first: kvm.h allocates it so */
+	struct loaded_vmcs vmcs;
+	unsigned long *msr_bitmap;
+	u16 vpid;			/* 0: none */
+
+	/* The last exit. */
+	u32 exit_reason;
+	u32 exit_cached;		/* EXIT_HAS_* */
+	unsigned long exit_qualification;
+	u32 exit_intr_info;
+	u32 idt_vectoring;
+	int entry_error;		/* of vmx_enter() */
+
+	bool spec_ctrl_passed;		/* the guest writes it by itself */
+	bool event_in_entry;		/* VM_ENTRY_INTR_INFO is valid */
+	unsigned long rflags;
+	u64 eptp;
+
+	/* Host state that is swapped between load and put. */
+	bool guest_state_loaded;
+	u16 host_fs_sel, host_gs_sel, host_ldt_sel, host_ds_sel, host_es_sel;
+	u64 host_kernel_gs_base;
+	u64 guest_kernel_gs_base;
+	bool user_msrs_loaded;
+	u64 user_msr[NR_UMSRS];
+	u64 cstar;
+	u32 debugctl;
+};
+
+static inline struct vcpu_vmx *to_vmx(struct kvm_vcpu *vcpu)
+{
+	return container_of(vcpu, struct vcpu_vmx, vcpu);
+}
+
+int vmx_enter(unsigned long *regs, unsigned long *host_rsp, bool resume);
+void vmx_call_handler(unsigned long handler);
+extern const char vmx_exit_point[];
+
+static DEFINE_PER_CPU(struct loaded_vmcs *, current_vmcs);
+static DEFINE_PER_CPU(struct list_head, loaded_vmcss);
+
+/* ---- failures of VMX instructions --------------------------------------- */
+
+#define VMX_INSN_ERROR_STRING(number, string) [number] = string,
+static const char * const insn_errors[] = {
+	VMX_INSN_ERRORS(VMX_INSN_ERROR_STRING)
+};
+
+/* Only a bug of ours, or VMX turned off under us by a reboot, leads here. */
+void vmx_insn_failed(const char *insn, u64 operand, bool faulted)
+{
+	const char *why = "fault";
+	unsigned long error = 0;
+
+	if (compat_rebooting())
+		return;
+	if (!faulted) {
+		/* Plain VMREAD: an error here must not come back here. */
+		asm volatile("vmread %1, %0"
+			     : "=r" (error)
+			     : "r" ((unsigned long)VM_INSTRUCTION_ERROR)
+			     : "cc");
+		why = error < ARRAY_SIZE(insn_errors) && insn_errors[error] ?
+			insn_errors[error] : "unknown error";
+	}
+	pr_err_ratelimited("kvm: %s of %#llx failed: %s (%lu)\n", insn, operand,
+			   why, error);
+	WARN_ON_ONCE(1);
+}
+
+/* ---- a VMCS and the CPU it is active on --------------------------------- */
+
+static void vmcs_forget(struct loaded_vmcs *vmcs)
+{
+	vmcs->cpu = -1;
+	vmcs->launched = false;
+}
+
+/* On the CPU where it is active, interrupts disabled. */
+static void vmcs_clear_here(void *arg)
+{
+	struct loaded_vmcs *vmcs = arg;
+
+	if (vmcs->cpu != raw_smp_processor_id())
+		return;		/* it moved on before the IPI arrived */
+	vmclear(__pa(vmcs->region));
+	if (this_cpu_read(current_vmcs) == vmcs)
+		this_cpu_write(current_vmcs, NULL);
+	list_del(&vmcs->link);
+	vmcs_forget(vmcs);
+}
+
+static void vmcs_clear(struct loaded_vmcs *vmcs)
+{
+	int cpu = vmcs->cpu;
+
+	if (cpu != -1)
+		smp_call_function_single(cpu, vmcs_clear_here, vmcs, 1);
+}
+
+/* Everything that is active on this CPU; it is about to leave VMX operation. */
+static void vmcs_clear_all_here(void)
+{
+	struct loaded_vmcs *vmcs, *next;
+
+	list_for_each_entry_safe(vmcs, next, this_cpu_ptr(&loaded_vmcss), link)
+		vmcs_clear_here(vmcs);
+}
+
+/* A crash: interrupts are off, other CPUs have stopped, take no lock. */
+static void emergency_clear(void)
+{
+	struct loaded_vmcs *vmcs;
+
+	list_for_each_entry(vmcs, this_cpu_ptr(&loaded_vmcss), link)
+		vmclear(__pa(vmcs->region));
+}
+
+/* Fields of the host that are one per CPU: "Host Register State". */
+static void write_host_cpu_fields(int cpu)
+{
+	vmcs_writel(HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
+	vmcs_writel(HOST_GDTR_BASE, (unsigned long)get_current_gdt_ro());
+	if (IS_ENABLED(CONFIG_IA32_EMULATION) || IS_ENABLED(CONFIG_X86_32))
+		vmcs_writel(HOST_SYSENTER_ESP,
+			    (unsigned long)(cpu_entry_stack(cpu) + 1));
+}
+
+static void vmcs_load(struct kvm_vcpu *vcpu, struct loaded_vmcs *vmcs, int cpu)
+{
+	bool moved = vmcs->cpu != cpu;
+	unsigned long flags;
+
+	if (moved) {
+		vmcs_clear(vmcs);
+		local_irq_save(flags);
+		vmcs->cpu = cpu;
+		list_add(&vmcs->link, this_cpu_ptr(&loaded_vmcss));
+		local_irq_restore(flags);
+	}
+	if (this_cpu_read(current_vmcs) != vmcs) {
+		this_cpu_write(current_vmcs, vmcs);
+		vmptrld(__pa(vmcs->region));
+		/* One guest must not train predictions for another. */
+		indirect_branch_prediction_barrier();
+	}
+	if (moved) {
+		write_host_cpu_fields(cpu);
+		/* Another vCPU or VM may have used our tags here. */
+		kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
+	}
+}
+
+/* ---- control words ------------------------------------------------------ */
+
+static const u32 ctl_fields[NR_VMX_WORDS] = {
+	[VMX_WORD_PIN] = PIN_BASED_CTLS,
+	[VMX_WORD_CPU] = PROC_BASED_CTLS,
+	[VMX_WORD_CPU2] = PROC_BASED_CTLS2,
+	[VMX_WORD_EXIT] = VM_EXIT_CTLS,
+	[VMX_WORD_ENTRY] = VM_ENTRY_CTLS,
+};
+
+static __always_inline void ctl_write(struct vcpu_vmx *vmx,
+				      enum vmx_control_word word, u32 value)
+{
+	if (vmx->vmcs.ctl[word] == value)
+		return;
+	vmx->vmcs.ctl[word] = value;
+	vmcs_write32(ctl_fields[word], value);
+}
+
+static void ctl_set(struct vcpu_vmx *vmx, enum vmx_control ctl, bool on)
+{
+	u32 old = vmx->vmcs.ctl[VMX_CTL_WORD(ctl)], mask = VMX_CTL_MASK(ctl);
+
+	ctl_write(vmx, VMX_CTL_WORD(ctl), on ? old | mask : old & ~mask);
+}
+
+/* ---- MSR bitmap: "MSR-Bitmap Address" ----------------------------------- */
+
+#define MSR_BITMAP_WRITE	(2048 * 8)	/* bit offset of the write half */
+#define MSR_BITMAP_HIGH		(1024 * 8)	/* of C0000000H to C0001FFFH */
+enum { MSR_READ = BIT(0), MSR_WRITE = BIT(1) };
+
+static void msr_intercept(struct vcpu_vmx *vmx, u32 msr, int access, bool on)
+{
+	unsigned int bit = msr & 0x1fff;
+
+	if (msr >= 0xc0000000)
+		bit += MSR_BITMAP_HIGH;
+	if (access & MSR_READ)
+		assign_bit(bit, vmx->msr_bitmap, on);
+	if (access & MSR_WRITE)
+		assign_bit(bit + MSR_BITMAP_WRITE, vmx->msr_bitmap, on);
+}
+
+/*
+ * A guest that has found IA32_SPEC_CTRL will write it often, as on each system
+ * call: from its first write on it does so without an exit.
+ */
+static void pass_spec_ctrl(struct vcpu_vmx *vmx)
+{
+	vmx->spec_ctrl_passed = true;
+	msr_intercept(vmx, MSR_IA32_SPEC_CTRL, MSR_READ | MSR_WRITE, false);
+}
+
+static void msr_bitmap_init(struct vcpu_vmx *vmx)
+{
+	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
+	msr_intercept(vmx, MSR_IA32_TSC, MSR_READ, false);
+	msr_intercept(vmx, MSR_FS_BASE, MSR_READ | MSR_WRITE, false);
+	msr_intercept(vmx, MSR_GS_BASE, MSR_READ | MSR_WRITE, false);
+	msr_intercept(vmx, MSR_KERNEL_GS_BASE, MSR_READ | MSR_WRITE, false);
+	msr_intercept(vmx, MSR_IA32_SYSENTER_CS, MSR_READ | MSR_WRITE, false);
+	msr_intercept(vmx, MSR_IA32_SYSENTER_ESP, MSR_READ | MSR_WRITE, false);
+	msr_intercept(vmx, MSR_IA32_SYSENTER_EIP, MSR_READ | MSR_WRITE, false);
+}
+
+/* ---- MSRs switched lazily, when the host returns to user mode ------------ */
+
+static const u32 user_msrs[NR_UMSRS] = {
+	[UMSR_STAR] = MSR_STAR,
+	[UMSR_LSTAR] = MSR_LSTAR,
+	[UMSR_SYSCALL_MASK] = MSR_SYSCALL_MASK,
+	[UMSR_TSC_AUX] = MSR_TSC_AUX,
+};
+
+struct user_msrs_cpu {
+	struct user_return_notifier notifier;
+	bool registered;
+	u64 host[NR_UMSRS];
+	u64 now[NR_UMSRS];
+};
+static DEFINE_PER_CPU(struct user_msrs_cpu, user_msrs_cpu);
+
+static bool user_msr_exists(enum user_msr i)
+{
+	return i != UMSR_TSC_AUX || kvm_caps.rdtscp;
+}
+
+static void user_msrs_cpu_init(void)
+{
+	struct user_msrs_cpu *c = this_cpu_ptr(&user_msrs_cpu);
+	int i;
+
+	for (i = 0; i < NR_UMSRS; i++) {
+		if (!user_msr_exists(i))
+			continue;
+		rdmsrq(user_msrs[i], c->host[i]);
+		c->now[i] = c->host[i];
+	}
+}
+
+static void user_msrs_restore(struct user_msrs_cpu *c)
+{
+	int i;
+
+	for (i = 0; i < NR_UMSRS; i++)
+		if (c->now[i] != c->host[i]) {
+			vmx_count(wrmsr);
+			wrmsrq(user_msrs[i], c->host[i]);
+			c->now[i] = c->host[i];
+		}
+}
+
+/* Interrupts are disabled on the way to user mode. */
+static void user_msrs_on_return(struct user_return_notifier *notifier)
+{
+	struct user_msrs_cpu *c =
+		container_of(notifier, struct user_msrs_cpu, notifier);
+	unsigned long flags;
+
+	/* cpu_disable() may run in an IPI in between. */
+	local_irq_save(flags);
+	if (c->registered) {
+		c->registered = false;
+		user_return_notifier_unregister(notifier);
+	}
+	user_msrs_restore(c);
+	local_irq_restore(flags);
+}
+
+static void user_msrs_load(struct vcpu_vmx *vmx)
+{
+	struct user_msrs_cpu *c = this_cpu_ptr(&user_msrs_cpu);
+	bool syscall = vmx->vcpu.efer & EFER_SCE;
+	int i;
+
+	for (i = 0; i < NR_UMSRS; i++) {
+		if (i == UMSR_TSC_AUX ? !guest_cpu_has(&vmx->vcpu,
+						       KVM_CPUF_RDTSCP) :
+					!syscall)
+			continue;
+		if (c->now[i] == vmx->user_msr[i] || !user_msr_exists(i))
+			continue;
+		vmx_count(wrmsr);
+		wrmsrq(user_msrs[i], vmx->user_msr[i]);
+		c->now[i] = vmx->user_msr[i];
+		if (!c->registered) {
+			c->notifier.on_user_return = user_msrs_on_return;
+			user_return_notifier_register(&c->notifier);
+			c->registered = true;
+		}
+	}
+	vmx->user_msrs_loaded = true;
+}
+
+/* ---- loading a vCPU on a CPU -------------------------------------------- */
+
+static void vmx_vcpu_load(struct kvm_vcpu *vcpu, int cpu)
+{
+	vmcs_load(vcpu, &to_vmx(vcpu)->vmcs, cpu);
+}
+
+static __always_inline void host_field16(u16 *cache, unsigned int field,
+					 u16 value)
+{
+	if (*cache != value) {
+		*cache = value;
+		vmcs_write16(field, value);
+	}
+}
+
+static __always_inline void host_fieldl(unsigned long *cache,
+					unsigned int field,
+					unsigned long value)
+{
+	if (*cache != value) {
+		*cache = value;
+		vmcs_writel(field, value);
+	}
+}
+
+/*
+ * "Checks on Host Segment and Descriptor-Table Registers": a selector field
+ * holds RPL 0 and the GDT only. Others are put back by hand after the exit.
+ */
+static u16 host_selector(u16 sel)
+{
+	return sel & 7 ? 0 : sel;
+}
+
+static void vmx_prepare_switch(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	struct loaded_vmcs *vmcs = &vmx->vmcs;
+
+	if (!vmx->user_msrs_loaded)
+		user_msrs_load(vmx);
+	if (vmx->guest_state_loaded)
+		return;
+	vmx->guest_state_loaded = true;
+	vcpu->stat.host_state_reload++;
+
+	store_ldt(vmx->host_ldt_sel);
+	savesegment(ds, vmx->host_ds_sel);
+	savesegment(es, vmx->host_es_sel);
+	current_save_fsgs();
+	vmx->host_fs_sel = current->thread.fsindex;
+	vmx->host_gs_sel = current->thread.gsindex;
+	vmx->host_kernel_gs_base = current->thread.gsbase;
+	vmx_count(wrmsr);
+	wrmsrq(MSR_KERNEL_GS_BASE, vmx->guest_kernel_gs_base);
+
+	host_field16(&vmcs->host_fs_sel, HOST_FS_SELECTOR,
+		     host_selector(vmx->host_fs_sel));
+	host_field16(&vmcs->host_gs_sel, HOST_GS_SELECTOR,
+		     host_selector(vmx->host_gs_sel));
+	host_fieldl(&vmcs->host_fs_base, HOST_FS_BASE, current->thread.fsbase);
+	host_fieldl(&vmcs->host_gs_base, HOST_GS_BASE,
+		    cpu_kernelmode_gs_base(smp_processor_id()));
+}
+
+/* What an exit does not restore: "Loading Host Segment and Descriptor-Table
+ * Registers".
+ */
+static void vmx_vcpu_put(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	vmx->user_msrs_loaded = false;
+	if (!vmx->guest_state_loaded)
+		return;
+	vmx->guest_state_loaded = false;
+
+	vmx_count(rdmsr);
+	rdmsrq(MSR_KERNEL_GS_BASE, vmx->guest_kernel_gs_base);
+	if (unlikely(vmx->host_ldt_sel))
+		asm("lldt %0" : : "rm" (vmx->host_ldt_sel));
+	if (unlikely(vmx->host_gs_sel & 7))
+		load_gs_index(vmx->host_gs_sel);
+	if (unlikely(vmx->host_fs_sel & 7))
+		loadsegment(fs, vmx->host_fs_sel);
+	if (unlikely(vmx->host_ds_sel | vmx->host_es_sel)) {
+		loadsegment(ds, vmx->host_ds_sel);
+		loadsegment(es, vmx->host_es_sel);
+	}
+	/* The exit made the limits of the GDT and the TSS maximal. */
+	invalidate_tss_limit();
+	vmx_count(wrmsr);
+	wrmsrq(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base);
+	load_fixmap_gdt(raw_smp_processor_id());
+}
+
+/* ---- guest registers ---------------------------------------------------- */
+
+/* What an exit leaves in the VMCS rather than in vcpu->regs[]. */
+#define REGS_IN_VMCS	(BIT(VCPU_RSP) | BIT(VCPU_RIP) | BIT(VCPU_RFLAGS) | \
+			 BIT(VCPU_CR0) | BIT(VCPU_CR3) | BIT(VCPU_CR4) | \
+			 BIT(VCPU_PDPTRS))
+
+static void cache_pdptrs(struct kvm_vcpu *vcpu)
+{
+	vcpu->mmu.pdptrs[0] = vmcs_read64(GUEST_PDPTE0);
+	vcpu->mmu.pdptrs[1] = vmcs_read64(GUEST_PDPTE1);
+	vcpu->mmu.pdptrs[2] = vmcs_read64(GUEST_PDPTE2);
+	vcpu->mmu.pdptrs[3] = vmcs_read64(GUEST_PDPTE3);
+}
+
+static void vmx_cache_reg(struct kvm_vcpu *vcpu, enum kvm_reg reg)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	switch ((int)reg) {
+	case VCPU_RSP:
+		vcpu->regs[VCPU_RSP] = vmcs_readl(GUEST_RSP);
+		break;
+	case VCPU_RIP:
+		vcpu->regs[VCPU_RIP] = vmcs_readl(GUEST_RIP);
+		break;
+	case VCPU_RFLAGS:
+		vmx->rflags = vmcs_readl(GUEST_RFLAGS);
+		break;
+	case VCPU_CR0:
+		vcpu->cr0 &= ~vcpu->cr0_guest_owned;
+		vcpu->cr0 |= vmcs_readl(GUEST_CR0) & vcpu->cr0_guest_owned;
+		break;
+	case VCPU_CR3:
+		vcpu->cr3 = vmcs_readl(GUEST_CR3);
+		break;
+	case VCPU_CR4:
+		vcpu->cr4 &= ~vcpu->cr4_guest_owned;
+		vcpu->cr4 |= vmcs_readl(GUEST_CR4) & vcpu->cr4_guest_owned;
+		break;
+	case VCPU_PDPTRS:
+		if (is_pae_paging(vcpu))
+			cache_pdptrs(vcpu);
+		break;
+	}
+	vcpu->regs_avail |= BIT(reg);
+}
+
+static void write_pdptrs(struct kvm_vcpu *vcpu)
+{
+	if (!is_pae_paging(vcpu))
+		return;
+	vmcs_write64(GUEST_PDPTE0, vcpu->mmu.pdptrs[0]);
+	vmcs_write64(GUEST_PDPTE1, vcpu->mmu.pdptrs[1]);
+	vmcs_write64(GUEST_PDPTE2, vcpu->mmu.pdptrs[2]);
+	vmcs_write64(GUEST_PDPTE3, vcpu->mmu.pdptrs[3]);
+}
+
+/* Registers that were changed since the exit; others are where they were. */
+static __always_inline void write_dirty_regs(struct kvm_vcpu *vcpu)
+{
+	const u32 dirty = vcpu->regs_dirty;
+
+	if (!(dirty & REGS_IN_VMCS))
+		return;
+	vcpu->regs_dirty = 0;
+	if (dirty & BIT(VCPU_RIP))
+		vmcs_writel(GUEST_RIP, vcpu->regs[VCPU_RIP]);
+	if (dirty & BIT(VCPU_RSP))
+		vmcs_writel(GUEST_RSP, vcpu->regs[VCPU_RSP]);
+	if (dirty & BIT(VCPU_CR3))
+		vmcs_writel(GUEST_CR3, vcpu->cr3);
+	if (dirty & BIT(VCPU_PDPTRS))
+		write_pdptrs(vcpu);
+}
+
+static unsigned long vmx_get_rflags(struct kvm_vcpu *vcpu)
+{
+	if (!(vcpu->regs_avail & BIT(VCPU_RFLAGS)))
+		vmx_cache_reg(vcpu, VCPU_RFLAGS);
+	return to_vmx(vcpu)->rflags;
+}
+
+static void vmx_set_rflags(struct kvm_vcpu *vcpu, unsigned long rflags)
+{
+	to_vmx(vcpu)->rflags = rflags;
+	vcpu->regs_avail |= BIT(VCPU_RFLAGS);
+	vmcs_writel(GUEST_RFLAGS, rflags);
+}
+
+/* ---- segments ----------------------------------------------------------- */
+
+#define SEG_FIELDS(name)						\
+	[VCPU_SEG_##name] = {						\
+		.selector = GUEST_##name##_SELECTOR,			\
+		.limit = GUEST_##name##_LIMIT,				\
+		.ar = GUEST_##name##_AR,				\
+		.base = GUEST_##name##_BASE,				\
+	}
+static const struct {
+	u16 selector, limit, ar, base;
+} seg_fields[VCPU_NR_SEGS] = {
+	SEG_FIELDS(ES), SEG_FIELDS(CS), SEG_FIELDS(SS), SEG_FIELDS(DS),
+	SEG_FIELDS(FS), SEG_FIELDS(GS), SEG_FIELDS(LDTR), SEG_FIELDS(TR),
+};
+
+static u32 segment_to_ar(const struct kvm_segment *var)
+{
+	if (var->unusable || !var->present)
+		return SEG_AR_UNUSABLE;
+	return (var->type & 15) | (var->s & 1) << 4 |
+	       (var->dpl & 3) << SEG_AR_DPL_SHIFT | (var->present & 1) << 7 |
+	       (var->avl & 1) << 12 | (var->l & 1) << 13 |
+	       (var->db & 1) << 14 | (var->g & 1) << 15;
+}
+
+static void ar_to_segment(u32 ar, struct kvm_segment *var)
+{
+	var->unusable = !!(ar & SEG_AR_UNUSABLE);
+	var->type = ar & SEG_AR_TYPE;
+	var->s = !!(ar & SEG_AR_S);
+	var->dpl = SEG_AR_DPL(ar);
+	/* KVM_GET_SREGS: an unusable segment is one that is not present. */
+	var->present = !var->unusable && (ar & SEG_AR_P);
+	var->avl = !!(ar & SEG_AR_AVL);
+	var->l = !!(ar & SEG_AR_L);
+	var->db = !!(ar & SEG_AR_DB);
+	var->g = !!(ar & SEG_AR_G);
+}
+
+static void vmx_get_segment(struct kvm_vcpu *vcpu, struct kvm_segment *var,
+			    enum kvm_seg seg)
+{
+	var->base = vmcs_readl(seg_fields[seg].base);
+	var->limit = vmcs_read32(seg_fields[seg].limit);
+	var->selector = vmcs_read16(seg_fields[seg].selector);
+	var->padding = 0;
+	ar_to_segment(vmcs_read32(seg_fields[seg].ar), var);
+}
+
+static void vmx_set_segment(struct kvm_vcpu *vcpu,
+			    const struct kvm_segment *var, enum kvm_seg seg)
+{
+	u32 ar = segment_to_ar(var);
+
+	/*
+	 * "Checks on Guest Segment Registers" want the accessed bit, which a
+	 * monitor that makes up its segments may not have set. Whatever
+	 * loaded the register from memory would have set it.
+	 */
+	if (seg <= VCPU_SEG_GS && !(ar & SEG_AR_UNUSABLE))
+		ar |= SEG_AR_TYPE_ACCESSED;
+	/* An unusable SS still tells the CPL. */
+	if (seg == VCPU_SEG_SS && (ar & SEG_AR_UNUSABLE))
+		ar |= (var->dpl & 3) << SEG_AR_DPL_SHIFT;
+	vmcs_writel(seg_fields[seg].base, var->base);
+	vmcs_write32(seg_fields[seg].limit, var->limit);
+	vmcs_write16(seg_fields[seg].selector, var->selector);
+	vmcs_write32(seg_fields[seg].ar, ar);
+}
+
+static int vmx_get_cpl(struct kvm_vcpu *vcpu)
+{
+	return SEG_AR_DPL(vmcs_read32(GUEST_SS_AR));
+}
+
+static void vmx_get_cs_db_l(struct kvm_vcpu *vcpu, int *db, int *l)
+{
+	u32 ar = vmcs_read32(GUEST_CS_AR);
+
+	*db = !!(ar & SEG_AR_DB);
+	*l = !!(ar & SEG_AR_L);
+}
+
+static void vmx_get_gdt(struct kvm_vcpu *vcpu, struct kvm_dtable *dt)
+{
+	dt->base = vmcs_readl(GUEST_GDTR_BASE);
+	dt->limit = vmcs_read32(GUEST_GDTR_LIMIT);
+}
+
+static void vmx_set_gdt(struct kvm_vcpu *vcpu, const struct kvm_dtable *dt)
+{
+	vmcs_writel(GUEST_GDTR_BASE, dt->base);
+	vmcs_write32(GUEST_GDTR_LIMIT, dt->limit);
+}
+
+static void vmx_get_idt(struct kvm_vcpu *vcpu, struct kvm_dtable *dt)
+{
+	dt->base = vmcs_readl(GUEST_IDTR_BASE);
+	dt->limit = vmcs_read32(GUEST_IDTR_LIMIT);
+}
+
+static void vmx_set_idt(struct kvm_vcpu *vcpu, const struct kvm_dtable *dt)
+{
+	vmcs_writel(GUEST_IDTR_BASE, dt->base);
+	vmcs_write32(GUEST_IDTR_LIMIT, dt->limit);
+}
+
+/* ---- control registers -------------------------------------------------- */
+
+/* Bits that mean nothing to the driver: the guest changes them by itself. */
+#define CR0_GUEST_OWNED	(X86_CR0_TS | X86_CR0_WP)
+#define CR4_GUEST_OWNED	(X86_CR4_PVI | X86_CR4_DE | X86_CR4_PCE | \
+			 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_PGE | \
+			 X86_CR4_TSD | X86_CR4_FSGSBASE)
+
+/* "Restrictions on VMX Operation": an unrestricted guest may clear these. */
+#define CR0_UNRESTRICTED	(X86_CR0_PE | X86_CR0_PG)
+
+static void vmx_set_cr0(struct kvm_vcpu *vcpu, unsigned long cr0)
+{
+	unsigned long hw = cr0 | (vmx_config.cr0_fixed0 & ~CR0_UNRESTRICTED);
+
+	vcpu->cr0 = cr0;
+	vcpu->regs_avail |= BIT(VCPU_CR0);
+	vmcs_writel(CR0_READ_SHADOW, cr0);
+	vmcs_writel(GUEST_CR0, hw);
+}
+
+static bool vmx_cr4_allowed(struct kvm_vcpu *vcpu, unsigned long cr4)
+{
+	return !(cr4 & (X86_CR4_VMXE | X86_CR4_SMXE));
+}
+
+static void vmx_set_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
+{
+	unsigned long hw = cr4 | vmx_config.cr4_fixed0;
+	unsigned long owned = CR4_GUEST_OWNED & ~vcpu->cr4_reserved;
+
+	/* Machine checks are the host's. */
+	hw = (hw & ~X86_CR4_MCE) | (cr4_read_shadow() & X86_CR4_MCE);
+	vcpu->cr4 = cr4;
+	vcpu->regs_avail |= BIT(VCPU_CR4);
+	if (vcpu->cr4_guest_owned != owned) {
+		vcpu->cr4_guest_owned = owned;
+		vmcs_writel(CR4_GUEST_HOST_MASK, ~owned);
+	}
+	vmcs_writel(CR4_READ_SHADOW, cr4);
+	vmcs_writel(GUEST_CR4, hw);
+}
+
+static void vmx_set_efer(struct kvm_vcpu *vcpu, u64 efer)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	vcpu->efer = efer;
+	vmx->user_msrs_loaded = false;
+	vmcs_write64(GUEST_EFER, efer);
+	ctl_set(vmx, VMX_CTL_ENTRY_CTL_GUEST_LONG_MODE, efer & EFER_LMA);
+}
+
+static void vmx_set_dr7(struct kvm_vcpu *vcpu, unsigned long dr7)
+{
+	vmcs_writel(GUEST_DR7, dr7);
+}
+
+static void update_exception_bitmap(struct kvm_vcpu *vcpu)
+{
+	/*
+	 * #DB: DR6 must be kept for the guest. #DB and #AC: a guest whose
+	 * handler raises the same again would never let go of the processor.
+	 */
+	u32 bitmap = BIT(X86_TRAP_DB) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_MC);
+
+	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
+		bitmap |= BIT(X86_TRAP_BP);
+	vmcs_write32(EXCEPTION_BITMAP, bitmap);
+}
+
+static void vmx_update_debug(struct kvm_vcpu *vcpu)
+{
+	update_exception_bitmap(vcpu);
+	kvm_update_dr7(vcpu);
+}
+
+/* ---- translations ------------------------------------------------------- */
+
+static DECLARE_BITMAP(vpids, 1 << 16);
+static DEFINE_SPINLOCK(vpids_lock);
+
+/* 0, which stands for none, when there are no more: then entries flush. */
+static u16 vpid_alloc(void)
+{
+	unsigned long vpid;
+
+	if (!kvm_caps.vpid)
+		return 0;
+	spin_lock(&vpids_lock);
+	vpid = find_next_zero_bit(vpids, 1 << 16, 1);
+	if (vpid < 1 << 16)
+		__set_bit(vpid, vpids);
+	else
+		vpid = 0;
+	spin_unlock(&vpids_lock);
+	return vpid;
+}
+
+static void vpid_free(u16 vpid)
+{
+	if (!vpid)
+		return;
+	spin_lock(&vpids_lock);
+	__clear_bit(vpid, vpids);
+	spin_unlock(&vpids_lock);
+}
+
+static void vmx_flush_tlb(struct kvm_vcpu *vcpu)
+{
+	/* Drops guest-physical and combined mappings, of every VPID. */
+	if (vmx_config.ept_vpid & EPTCAP_INVEPT_SINGLE)
+		invept(INVEPT_SINGLE, to_vmx(vcpu)->eptp);
+	else
+		invept(INVEPT_ALL, 0);
+}
+
+static void vmx_flush_tlb_guest(struct kvm_vcpu *vcpu)
+{
+	u16 vpid = to_vmx(vcpu)->vpid;
+
+	if (!vpid)
+		return;		/* every entry and exit does it */
+	if (vmx_config.ept_vpid & VPIDCAP_INVVPID_SINGLE)
+		invvpid(INVVPID_SINGLE, vpid, 0);
+	else
+		invvpid(INVVPID_ALL, 0, 0);
+}
+
+static void vmx_set_root(struct kvm_vcpu *vcpu, hpa_t root, int level)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	u64 eptp = root | MEMTYPE_WB | (level - 1) << EPTP_LEVELS_SHIFT;
+
+	if (kvm_caps.ept_ad)
+		eptp |= EPTP_ACCESSED_DIRTY;
+	vmx->eptp = eptp;
+	vmcs_write64(EPT_POINTER, eptp);
+	/* The page may have been another root before. */
+	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
+}
+
+/* ---- MSRs of the VMCS and of the lazy list ------------------------------ */
+
+static int user_msr_index(u32 msr)
+{
+	int i;
+
+	for (i = 0; i < NR_UMSRS; i++)
+		if (user_msrs[i] == msr)
+			return i;
+	return -1;
+}
+
+/* The guest's value is in the register while its state is loaded. */
+static u64 read_kernel_gs_base(struct vcpu_vmx *vmx)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		rdmsrq(MSR_KERNEL_GS_BASE, vmx->guest_kernel_gs_base);
+	preempt_enable();
+	return vmx->guest_kernel_gs_base;
+}
+
+static void write_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
+{
+	preempt_disable();
+	if (vmx->guest_state_loaded)
+		wrmsrq(MSR_KERNEL_GS_BASE, data);
+	preempt_enable();
+	vmx->guest_kernel_gs_base = data;
+}
+
+static int vmx_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	switch (index) {
+	case MSR_FS_BASE:
+		*data = vmcs_readl(GUEST_FS_BASE);
+		return 0;
+	case MSR_GS_BASE:
+		*data = vmcs_readl(GUEST_GS_BASE);
+		return 0;
+	case MSR_KERNEL_GS_BASE:
+		*data = read_kernel_gs_base(vmx);
+		return 0;
+	case MSR_IA32_SYSENTER_CS:
+		*data = vmcs_read32(GUEST_SYSENTER_CS);
+		return 0;
+	case MSR_IA32_SYSENTER_ESP:
+		*data = vmcs_readl(GUEST_SYSENTER_ESP);
+		return 0;
+	case MSR_IA32_SYSENTER_EIP:
+		*data = vmcs_readl(GUEST_SYSENTER_EIP);
+		return 0;
+	case MSR_IA32_CR_PAT:
+		*data = vmcs_read64(GUEST_PAT);
+		return 0;
+	case MSR_IA32_DEBUGCTLMSR:
+		*data = vmcs_read64(GUEST_DEBUGCTL);
+		return 0;
+	case MSR_CSTAR:
+		/* Intel's processors know no SYSCALL in compatibility mode. */
+		*data = vmx->cstar;
+		return 0;
+	default:
+		if (user_msr_index(index) < 0)
+			return 1;
+		*data = vmx->user_msr[user_msr_index(index)];
+		return 0;
+	}
+}
+
+static int vmx_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	switch (index) {
+	case MSR_FS_BASE:
+		vmcs_writel(GUEST_FS_BASE, data);
+		return 0;
+	case MSR_GS_BASE:
+		vmcs_writel(GUEST_GS_BASE, data);
+		return 0;
+	case MSR_KERNEL_GS_BASE:
+		write_kernel_gs_base(vmx, data);
+		return 0;
+	case MSR_IA32_SYSENTER_CS:
+		vmcs_write32(GUEST_SYSENTER_CS, data);
+		return 0;
+	case MSR_IA32_SYSENTER_ESP:
+		vmcs_writel(GUEST_SYSENTER_ESP, data);
+		return 0;
+	case MSR_IA32_SYSENTER_EIP:
+		vmcs_writel(GUEST_SYSENTER_EIP, data);
+		return 0;
+	case MSR_IA32_CR_PAT:
+		vmcs_write64(GUEST_PAT, data);
+		return 0;
+	case MSR_IA32_DEBUGCTLMSR:
+		vmcs_write64(GUEST_DEBUGCTL, data);
+		return 0;
+	case MSR_CSTAR:
+		vmx->cstar = data;
+		return 0;
+	default:
+		if (user_msr_index(index) < 0)
+			return 1;
+		vmx->user_msr[user_msr_index(index)] = data;
+		vmx->user_msrs_loaded = false;
+		return 0;
+	}
+}
+
+static void vmx_set_tsc(struct kvm_vcpu *vcpu)
+{
+	vmcs_write64(TSC_OFFSET, vcpu->tsc_offset);
+	if (kvm_caps.tsc_scaling)
+		vmcs_write64(TSC_MULTIPLIER, vcpu->tsc_ratio ?:
+			     kvm_caps.tsc_ratio_default);
+}
+
+/* Instructions that the guest's CPUID denies must raise #UD. */
+static void vmx_cpuid_changed(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (kvm_caps.rdtscp)
+		ctl_set(vmx, VMX_CTL_CPU2_ENABLE_RDTSCP,
+			guest_cpu_has(vcpu, KVM_CPUF_RDTSCP) ||
+			guest_cpu_has(vcpu, KVM_CPUF_RDPID));
+	if (kvm_caps.invpcid)
+		ctl_set(vmx, VMX_CTL_CPU2_ENABLE_INVPCID,
+			guest_cpu_has(vcpu, KVM_CPUF_INVPCID));
+	if (kvm_caps.xsaves)
+		ctl_set(vmx, VMX_CTL_CPU2_ENABLE_XSAVES,
+			guest_cpu_has(vcpu, KVM_CPUF_XSAVES));
+	vmx->user_msrs_loaded = false;
+	/* Which bits of CR4 the guest may own depends on what exists. */
+	vmx_set_cr4(vcpu, kvm_read_cr4(vcpu));
+}
+
+/* ---- events ------------------------------------------------------------- */
+
+static u32 vmx_get_interrupt_shadow(struct kvm_vcpu *vcpu)
+{
+	u32 state = vmcs_read32(GUEST_INTERRUPTIBILITY), shadow = 0;
+
+	if (state & INTERRUPTIBILITY_STI)
+		shadow |= KVM_X86_SHADOW_INT_STI;
+	if (state & INTERRUPTIBILITY_MOV_SS)
+		shadow |= KVM_X86_SHADOW_INT_MOV_SS;
+	return shadow;
+}
+
+static void vmx_set_interrupt_shadow(struct kvm_vcpu *vcpu, u32 shadow)
+{
+	u32 old = vmcs_read32(GUEST_INTERRUPTIBILITY);
+	u32 new = old & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS);
+
+	if (shadow & KVM_X86_SHADOW_INT_MOV_SS)
+		new |= INTERRUPTIBILITY_MOV_SS;
+	else if (shadow & KVM_X86_SHADOW_INT_STI)
+		new |= INTERRUPTIBILITY_STI;
+	if (new != old)
+		vmcs_write32(GUEST_INTERRUPTIBILITY, new);
+}
+
+static bool vmx_interrupt_allowed(struct kvm_vcpu *vcpu)
+{
+	return (vmx_get_rflags(vcpu) & X86_EFLAGS_IF) &&
+	       !(vmcs_read32(GUEST_INTERRUPTIBILITY) &
+		 (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+}
+
+static bool vmx_nmi_allowed(struct kvm_vcpu *vcpu)
+{
+	return !(vmcs_read32(GUEST_INTERRUPTIBILITY) &
+		 (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS |
+		  INTERRUPTIBILITY_STI));
+}
+
+static bool vmx_get_nmi_masked(struct kvm_vcpu *vcpu)
+{
+	return vmcs_read32(GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_NMI;
+}
+
+static void vmx_set_nmi_masked(struct kvm_vcpu *vcpu, bool masked)
+{
+	u32 state = vmcs_read32(GUEST_INTERRUPTIBILITY) & ~INTERRUPTIBILITY_NMI;
+
+	vmcs_write32(GUEST_INTERRUPTIBILITY,
+		     masked ? state | INTERRUPTIBILITY_NMI : state);
+}
+
+static void inject(struct vcpu_vmx *vmx, u32 info)
+{
+	vmx->event_in_entry = true;
+	vmcs_write32(VM_ENTRY_INTR_INFO, info | INTR_VALID);
+}
+
+static void vmx_inject_exception(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_queued_exception *ex = &vcpu->ev.exception;
+	u32 info = ex->vector | INTR_TYPE_HARD_EXCEPTION;
+
+	if (ex->vector == X86_TRAP_BP || ex->vector == X86_TRAP_OF) {
+		vmcs_write32(VM_ENTRY_INSN_LEN, vcpu->ev.soft_insn_len ?: 1);
+		info = ex->vector | INTR_TYPE_SOFT_EXCEPTION;
+	}
+	if (ex->has_error_code) {
+		vmcs_write32(VM_ENTRY_ERROR_CODE, ex->error_code);
+		info |= INTR_ERROR_CODE;
+	}
+	inject(to_vmx(vcpu), info);
+}
+
+static void vmx_inject_interrupt(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_queued_interrupt *irq = &vcpu->ev.interrupt;
+	u32 info = irq->vector | INTR_TYPE_EXT_INTR;
+
+	if (irq->soft) {
+		vmcs_write32(VM_ENTRY_INSN_LEN, vcpu->ev.soft_insn_len);
+		info = irq->vector | INTR_TYPE_SOFT_INTR;
+	}
+	inject(to_vmx(vcpu), info);
+}
+
+static void vmx_inject_nmi(struct kvm_vcpu *vcpu)
+{
+	inject(to_vmx(vcpu), X86_TRAP_NMI | INTR_TYPE_NMI);
+}
+
+static void vmx_enable_irq_window(struct kvm_vcpu *vcpu)
+{
+	ctl_set(to_vmx(vcpu), VMX_CTL_CPU_INTR_WINDOW_EXITING, true);
+}
+
+static void vmx_enable_nmi_window(struct kvm_vcpu *vcpu)
+{
+	/*
+	 * Behind STI the processor may open the NMI window at once, when the
+	 * injection is not possible yet: wait for the interrupt window.
+	 */
+	if (vmcs_read32(GUEST_INTERRUPTIBILITY) & INTERRUPTIBILITY_STI)
+		vmx_enable_irq_window(vcpu);
+	else
+		ctl_set(to_vmx(vcpu), VMX_CTL_CPU_NMI_WINDOW_EXITING, true);
+}
+
+/* The entry did not happen; ev.*.injected still says what is to go in. */
+static void vmx_cancel_injection(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (!vmx->event_in_entry)
+		return;
+	vmx->event_in_entry = false;
+	vmcs_write32(VM_ENTRY_INTR_INFO, 0);
+}
+
+/* ---- entry -------------------------------------------------------------- */
+
+/* "Setting of state components": XCR0, XSS and PKRU are not in the VMCS. */
+static __always_inline void guest_xstate_load(struct kvm_vcpu *vcpu)
+{
+	if (!(kvm_read_cr4(vcpu) & X86_CR4_OSXSAVE))
+		return;
+	if (vcpu->xcr0 != kvm_caps.xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->xcr0);
+	if (vcpu->msr.xss != kvm_caps.host_xss)
+		wrmsrq(MSR_IA32_XSS, vcpu->msr.xss);
+}
+
+static __always_inline void host_xstate_load(struct kvm_vcpu *vcpu)
+{
+	if (!(kvm_read_cr4(vcpu) & X86_CR4_OSXSAVE))
+		return;
+	if (vcpu->xcr0 != kvm_caps.xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, kvm_caps.xcr0);
+	if (vcpu->msr.xss != kvm_caps.host_xss)
+		wrmsrq(MSR_IA32_XSS, kvm_caps.host_xss);
+}
+
+static bool guest_uses_pkru(struct kvm_vcpu *vcpu)
+{
+	return cpu_feature_enabled(X86_FEATURE_OSPKE) &&
+	       ((vcpu->xcr0 & XFEATURE_MASK_PKRU) ||
+		(kvm_read_cr4(vcpu) & X86_CR4_PKE));
+}
+
+/* Into the guest and back; only what noinstr code may do. */
+static noinstr void enter_and_exit(struct vcpu_vmx *vmx)
+{
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+
+	guest_state_enter_irqoff();
+	if (vcpu->cr2 != native_read_cr2())
+		native_write_cr2(vcpu->cr2);
+	vmx_spec_ctrl_guest(vcpu);
+	vmx->entry_error = vmx_enter(vcpu->regs, &vmx->vmcs.host_rsp,
+				     vmx->vmcs.launched);
+	vmx_spec_ctrl_host(vcpu, vmx->spec_ctrl_passed);
+	vcpu->cr2 = native_read_cr2();
+	guest_state_exit_irqoff();
+}
+
+static bool fast_exit(struct vcpu_vmx *vmx);
+/* What was to be injected is, or IDT_VECTORING_INFO says that it is not. */
+static void recover_events(struct vcpu_vmx *vmx);
+
+static void vmx_run(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	const bool pkru = guest_uses_pkru(vcpu);
+	bool again = false;
+	u32 host_pkru = 0;
+
+	host_fieldl(&vmx->vmcs.host_cr3, HOST_CR3, __get_current_cr3_fast());
+	host_fieldl(&vmx->vmcs.host_cr4, HOST_CR4, cr4_read_shadow());
+	guest_xstate_load(vcpu);
+	if (pkru) {
+		host_pkru = rdpkru();
+		if (host_pkru != vcpu->pkru)
+			wrpkru(vcpu->pkru);
+	}
+	do {
+		write_dirty_regs(vcpu);
+		vmx_mitigations_enter(again);
+		again = true;
+		enter_and_exit(vmx);
+		vcpu->regs_avail = ~(u32)REGS_IN_VMCS;
+		vcpu->stat.exits++;
+		vmx->exit_cached = 0;
+		if (unlikely(vmx->entry_error))
+			break;
+		vmx->exit_reason = vmcs_read32(VM_EXIT_REASON);
+		/* An entry that fails late leaves the launch state alone. */
+		vmx->vmcs.launched |= !(vmx->exit_reason &
+					EXIT_REASON_ENTRY_FAILED);
+		recover_events(vmx);
+	} while (fast_exit(vmx));
+	compat_guest_has_run();
+	if (pkru) {
+		vcpu->pkru = rdpkru();
+		if (host_pkru != vcpu->pkru)
+			wrpkru(host_pkru);
+	}
+	host_xstate_load(vcpu);
+}
+
+/* ---- after an exit ------------------------------------------------------ */
+
+static unsigned long exit_qualification(struct vcpu_vmx *vmx)
+{
+	if (!(vmx->exit_cached & EXIT_HAS_QUALIFICATION)) {
+		vmx->exit_qualification = vmcs_readl(EXIT_QUALIFICATION);
+		vmx->exit_cached |= EXIT_HAS_QUALIFICATION;
+	}
+	return vmx->exit_qualification;
+}
+
+static u32 exit_intr_info(struct vcpu_vmx *vmx)
+{
+	if (!(vmx->exit_cached & EXIT_HAS_INTR_INFO)) {
+		vmx->exit_intr_info = vmcs_read32(VM_EXIT_INTR_INFO);
+		vmx->exit_cached |= EXIT_HAS_INTR_INFO;
+	}
+	return vmx->exit_intr_info;
+}
+
+/* Exits that can happen in the middle of delivering an event. */
+static bool can_interrupt_delivery(u32 reason)
+{
+	switch (reason) {
+	case EXIT_REASON_EXCEPTION_NMI:
+	case EXIT_REASON_TRIPLE_FAULT:
+	case EXIT_REASON_TASK_SWITCH:
+	case EXIT_REASON_APIC_ACCESS:
+	case EXIT_REASON_EPT_VIOLATION:
+	case EXIT_REASON_EPT_MISCONFIG:
+	case EXIT_REASON_PML_FULL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * "Information About NMI Unblocking Due to IRET": the exit undid an IRET that
+ * had already let NMIs in again.
+ */
+static void recover_nmi_blocking(struct vcpu_vmx *vmx)
+{
+	bool unblocked;
+
+	if (vmx->exit_reason == EXIT_REASON_EXCEPTION_NMI)
+		unblocked = (exit_intr_info(vmx) & INTR_NMI_UNBLOCKED) &&
+			    (exit_intr_info(vmx) & INTR_VECTOR) != X86_TRAP_DF;
+	else
+		unblocked = vmx->exit_reason == EXIT_REASON_EPT_VIOLATION &&
+			    (exit_qualification(vmx) & QUAL_EPT_NMI_UNBLOCKED);
+	if (unlikely(unblocked))
+		vmx_set_nmi_masked(&vmx->vcpu, true);
+}
+
+static void requeue_exception(struct kvm_vcpu *vcpu, u32 info)
+{
+	struct kvm_queued_exception *ex = &vcpu->ev.exception;
+
+	*ex = (struct kvm_queued_exception) {
+		.injected = true,
+		.vector = info & INTR_VECTOR,
+		.has_error_code = info & INTR_ERROR_CODE,
+	};
+	if (ex->has_error_code)
+		ex->error_code = vmcs_read32(IDT_VECTORING_ERROR_CODE);
+}
+
+/* "Information for VM Exits During Event Delivery": deliver it again. */
+static void requeue_event(struct vcpu_vmx *vmx, u32 info)
+{
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+	struct kvm_events *ev = &vcpu->ev;
+
+	switch (info & INTR_TYPE) {
+	case INTR_TYPE_NMI:
+		ev->nmi_injected = true;
+		/* Delivery had begun, so NMIs are blocked; not yet, now. */
+		vmx_set_nmi_masked(vcpu, false);
+		break;
+	case INTR_TYPE_SOFT_EXCEPTION:
+	case INTR_TYPE_PRIV_EXCEPTION:
+		ev->soft_insn_len = vmcs_read32(VM_EXIT_INSN_LEN);
+		fallthrough;
+	case INTR_TYPE_HARD_EXCEPTION:
+		requeue_exception(vcpu, info);
+		break;
+	case INTR_TYPE_SOFT_INTR:
+		ev->soft_insn_len = vmcs_read32(VM_EXIT_INSN_LEN);
+		fallthrough;
+	case INTR_TYPE_EXT_INTR:
+		ev->interrupt.injected = true;
+		ev->interrupt.soft = (info & INTR_TYPE) == INTR_TYPE_SOFT_INTR;
+		ev->interrupt.vector = info & INTR_VECTOR;
+		break;
+	}
+}
+
+static void recover_events(struct vcpu_vmx *vmx)
+{
+	struct kvm_events *ev = &vmx->vcpu.ev;
+
+	vmx->idt_vectoring = 0;
+	if (unlikely(vmx->exit_reason & EXIT_REASON_ENTRY_FAILED))
+		return;
+	if (vmx->event_in_entry) {
+		/* The processor has cleared the field's valid bit. */
+		vmx->event_in_entry = false;
+		ev->exception.injected = false;
+		ev->interrupt.injected = false;
+		ev->nmi_injected = false;
+	}
+	if (!can_interrupt_delivery(vmx->exit_reason))
+		return;
+	vmx->idt_vectoring = vmcs_read32(IDT_VECTORING_INFO);
+	if (likely(!(vmx->idt_vectoring & INTR_VALID)))
+		recover_nmi_blocking(vmx);
+	else
+		requeue_event(vmx, vmx->idt_vectoring);
+}
+
+/*
+ * Step over an instruction that was emulated: what its retirement would have
+ * done. True: a single-step trap is due after it.
+ */
+static __always_inline bool skip(struct vcpu_vmx *vmx)
+{
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+	unsigned long rip = kvm_rip_read(vcpu) + vmcs_read32(VM_EXIT_INSN_LEN);
+	unsigned long rflags = vmx_get_rflags(vcpu);
+	u32 state = vmcs_read32(GUEST_INTERRUPTIBILITY);
+
+	/* IP and EIP wrap where the code segment is not 64-bit. */
+	if (unlikely((rip ^ vcpu->regs[VCPU_RIP]) >> 31) &&
+	    !is_64bit_mode(vcpu))
+		rip = (u32)rip;
+	kvm_rip_write(vcpu, rip);
+	if (state & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
+		vmcs_write32(GUEST_INTERRUPTIBILITY, state &
+			     ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+	if (unlikely(rflags & X86_EFLAGS_RF))
+		vmx_set_rflags(vcpu, rflags & ~X86_EFLAGS_RF);
+	return rflags & X86_EFLAGS_TF;
+}
+
+/* After skip() said that TF was set. 1 resume, 0 to user space. */
+static int single_step_trap(struct kvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (!(vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
+		kvm_queue_db(vcpu, DR_STEP);
+		return 1;
+	}
+	run->exit_reason = KVM_EXIT_DEBUG;
+	run->debug.arch.exception = X86_TRAP_DB;
+	run->debug.arch.pc = kvm_rip_read(vcpu);
+	run->debug.arch.dr6 = DR_STEP | 0xffff0ff0;
+	run->debug.arch.dr7 = vcpu->dr7;
+	return 0;
+}
+
+static int vmx_skip_instruction(struct kvm_vcpu *vcpu)
+{
+	if (unlikely(skip(to_vmx(vcpu))))
+		return single_step_trap(vcpu);
+	return 1;
+}
+
+/* ---- exits handled with interrupts off ---------------------------------- */
+
+static u64 edx_eax(struct kvm_vcpu *vcpu)
+{
+	return (u32)vcpu->regs[VCPU_RAX] | vcpu->regs[VCPU_RDX] << 32;
+}
+
+static void do_cpuid(struct kvm_vcpu *vcpu)
+{
+	u32 eax = vcpu->regs[VCPU_RAX], ecx = vcpu->regs[VCPU_RCX];
+	u32 ebx, edx;
+
+	vcpu->stat.cpuid_exits++;
+	kvm_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	vcpu->regs[VCPU_RAX] = eax;
+	vcpu->regs[VCPU_RBX] = ebx;
+	vcpu->regs[VCPU_RCX] = ecx;
+	vcpu->regs[VCPU_RDX] = edx;
+}
+
+/* False: #GP. */
+static bool do_rdmsr(struct kvm_vcpu *vcpu)
+{
+	u64 data;
+
+	vcpu->stat.msr_exits++;
+	if (kvm_get_msr(vcpu, vcpu->regs[VCPU_RCX], &data, false))
+		return false;
+	vcpu->regs[VCPU_RAX] = lower_32_bits(data);
+	vcpu->regs[VCPU_RDX] = upper_32_bits(data);
+	return true;
+}
+
+/* No paravirtual interface is offered: every hypercall is unknown. */
+static void do_vmcall(struct kvm_vcpu *vcpu)
+{
+	vcpu->stat.hypercalls++;
+	vcpu->regs[VCPU_RAX] = vmx_get_cpl(vcpu) ? -KVM_EPERM : -KVM_ENOSYS;
+	if (!is_64bit_mode(vcpu))
+		vcpu->regs[VCPU_RAX] = (u32)vcpu->regs[VCPU_RAX];
+}
+
+/*
+ * Exits that need neither interrupts nor memory stay in the inner loop: true
+ * when this one is dealt with and the guest may go on at once. An interrupt
+ * that comes meanwhile is pending, and makes the next entry exit at once.
+ */
+static bool fast_exit(struct vcpu_vmx *vmx)
+{
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+
+	switch (vmx->exit_reason) {
+	case EXIT_REASON_CPUID:
+		do_cpuid(vcpu);
+		break;
+	case EXIT_REASON_MSR_READ:
+		if (!do_rdmsr(vcpu)) {
+			kvm_queue_exception_e(vcpu, X86_TRAP_GP, 0);
+			vmx->exit_reason = EXIT_HANDLED;
+			return false;
+		}
+		break;
+	case EXIT_REASON_VMCALL:
+		do_vmcall(vcpu);
+		break;
+	default:
+		return false;
+	}
+	vcpu->stat.fast_exits++;
+	if (likely(!skip(vmx) && !kvm_request_pending(vcpu)))
+		return true;
+	vmx->exit_reason = vmx_get_rflags(vcpu) & X86_EFLAGS_TF ?
+				EXIT_SINGLE_STEP : EXIT_HANDLED;
+	return false;
+}
+
+/* A host NMI or machine check that the exit has consumed. */
+static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	u32 info;
+
+	if (vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI || vmx->entry_error)
+		return;
+	info = exit_intr_info(vmx);
+	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
+		compat_handle_nmi();
+	else if ((info & INTR_TYPE) == INTR_TYPE_HARD_EXCEPTION &&
+		 (info & INTR_VECTOR) == X86_TRAP_MC)
+		compat_handle_machine_check();
+}
+
+/* ---- exits: exceptions -------------------------------------------------- */
+
+static int debug_exit(struct kvm_vcpu *vcpu, u8 vector, unsigned long dr6)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_DEBUG;
+	run->debug.arch.pc = vmcs_readl(GUEST_CS_BASE) + kvm_rip_read(vcpu);
+	run->debug.arch.exception = vector;
+	run->debug.arch.dr6 = dr6 | 0xffff0ff0;
+	run->debug.arch.dr7 = vmcs_readl(GUEST_DR7);
+	return 0;
+}
+
+static int handle_db(struct kvm_vcpu *vcpu)
+{
+	unsigned long dr6 = exit_qualification(to_vmx(vcpu));
+
+	if (vcpu->guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
+		return debug_exit(vcpu, X86_TRAP_DB, dr6);
+	/* INT1 is a trap: it ends after the instruction. */
+	if ((exit_intr_info(to_vmx(vcpu)) & INTR_TYPE) == INTR_TYPE_PRIV_EXCEPTION)
+		skip(to_vmx(vcpu));
+	kvm_queue_db(vcpu, dr6);
+	return 1;
+}
+
+static int handle_exception_nmi(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	u32 info = exit_intr_info(vmx);
+	u8 vector = info & INTR_VECTOR;
+
+	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
+		return 1;
+	switch (vector) {
+	case X86_TRAP_MC:
+		return 1;		/* vmx_handle_exit_irqoff() */
+	case X86_TRAP_DB:
+		return handle_db(vcpu);
+	case X86_TRAP_BP:
+		return debug_exit(vcpu, X86_TRAP_BP, 0);
+	default:
+		if (info & INTR_ERROR_CODE)
+			kvm_queue_exception_e(vcpu, vector,
+				vmcs_read32(VM_EXIT_INTR_ERROR_CODE));
+		else
+			kvm_queue_exception(vcpu, vector);
+		return 1;
+	}
+}
+
+/* ---- exits: events ------------------------------------------------------ */
+
+static int handle_external_interrupt(struct kvm_vcpu *vcpu)
+{
+	/* It was taken when interrupts were enabled after the exit. */
+	vcpu->stat.irq_exits++;
+	return 1;
+}
+
+static int handle_triple_fault(struct kvm_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return 0;
+}
+
+static int handle_ignored(struct kvm_vcpu *vcpu)
+{
+	return 1;
+}
+
+static int handle_interrupt_window(struct kvm_vcpu *vcpu)
+{
+	ctl_set(to_vmx(vcpu), VMX_CTL_CPU_INTR_WINDOW_EXITING, false);
+	vcpu->stat.irq_window_exits++;
+	return 1;
+}
+
+static int handle_nmi_window(struct kvm_vcpu *vcpu)
+{
+	ctl_set(to_vmx(vcpu), VMX_CTL_CPU_NMI_WINDOW_EXITING, false);
+	vcpu->stat.nmi_window_exits++;
+	return 1;
+}
+
+/* ---- exits: instructions ------------------------------------------------ */
+
+static int inject_gp(struct kvm_vcpu *vcpu)
+{
+	kvm_queue_exception_e(vcpu, X86_TRAP_GP, 0);
+	return 1;
+}
+
+/* `fault`: the instruction was refused. */
+static int complete_or_gp(struct kvm_vcpu *vcpu, int fault)
+{
+	return fault ? inject_gp(vcpu) : vmx_skip_instruction(vcpu);
+}
+
+static int handle_undefined(struct kvm_vcpu *vcpu)
+{
+	kvm_queue_exception(vcpu, X86_TRAP_UD);
+	return 1;
+}
+
+static int handle_hlt(struct kvm_vcpu *vcpu)
+{
+	int r = vmx_skip_instruction(vcpu);
+
+	return r > 0 ? kvm_emulate_halt(vcpu) : r;
+}
+
+static int handle_nop(struct kvm_vcpu *vcpu)
+{
+	return vmx_skip_instruction(vcpu);
+}
+
+static int handle_rdpmc(struct kvm_vcpu *vcpu)
+{
+	/* No counter exists. */
+	return inject_gp(vcpu);
+}
+
+static int handle_wrmsr(struct kvm_vcpu *vcpu)
+{
+	u32 index = vcpu->regs[VCPU_RCX];
+	int fault = kvm_set_msr(vcpu, index, edx_eax(vcpu), false);
+
+	vcpu->stat.msr_exits++;
+	if (index == MSR_IA32_SPEC_CTRL && !fault)
+		pass_spec_ctrl(to_vmx(vcpu));
+	return complete_or_gp(vcpu, fault);
+}
+
+static int handle_xsetbv(struct kvm_vcpu *vcpu)
+{
+	return complete_or_gp(vcpu, kvm_set_xcr(vcpu, vcpu->regs[VCPU_RCX],
+						edx_eax(vcpu)));
+}
+
+/* MONITOR and MWAIT exist for a guest only where its CPUID says so. */
+static int handle_mwait(struct kvm_vcpu *vcpu)
+{
+	if (!guest_cpu_has(vcpu, KVM_CPUF_MWAIT))
+		return handle_undefined(vcpu);
+	return vmx_skip_instruction(vcpu);
+}
+
+static int handle_io(struct kvm_vcpu *vcpu)
+{
+	unsigned long qual = exit_qualification(to_vmx(vcpu));
+
+	vcpu->stat.io_exits++;
+	if (unlikely(qual & QUAL_IO_STRING))
+		return kvm_emulate_instruction(vcpu, 0, 0, NULL, 0);
+	return kvm_fast_pio(vcpu, QUAL_IO_SIZE(qual), QUAL_IO_PORT(qual),
+			    qual & QUAL_IO_IN);
+}
+
+/* ---- exits: control and debug registers --------------------------------- */
+
+static int mov_to_cr8(struct kvm_vcpu *vcpu, unsigned long value)
+{
+	unsigned long old = kvm_get_cr8(vcpu);
+	int r;
+
+	if (kvm_set_cr8(vcpu, value))
+		return inject_gp(vcpu);
+	r = vmx_skip_instruction(vcpu);
+	/* Lowering it may let an interrupt of the monitor's APIC in. */
+	if (r <= 0 || old <= value)
+		return r;
+	vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+	return 0;
+}
+
+static int mov_to_cr(struct kvm_vcpu *vcpu, int cr, unsigned long value)
+{
+	switch (cr) {
+	case 0:
+		return complete_or_gp(vcpu, kvm_set_cr0(vcpu, value));
+	case 3:
+		return complete_or_gp(vcpu, kvm_set_cr3(vcpu, value));
+	case 4:
+		return complete_or_gp(vcpu, kvm_set_cr4(vcpu, value));
+	default:
+		return mov_to_cr8(vcpu, value);
+	}
+}
+
+/* LMSW can set PE, but not clear it, and reaches only PE, MP, EM and TS. */
+static int lmsw(struct kvm_vcpu *vcpu, unsigned long msw)
+{
+	const unsigned long bits = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM |
+				   X86_CR0_TS;
+	unsigned long cr0 = kvm_read_cr0(vcpu);
+
+	msw |= cr0 & X86_CR0_PE;
+	return complete_or_gp(vcpu,
+			      kvm_set_cr0(vcpu, (cr0 & ~bits) | (msw & bits)));
+}
+
+static int handle_cr_access(struct kvm_vcpu *vcpu)
+{
+	unsigned long qual = exit_qualification(to_vmx(vcpu));
+	int gpr = QUAL_CR_GPR(qual);
+
+	vcpu->stat.cr_exits++;
+	switch (QUAL_CR_TYPE(qual)) {
+	case CR_TYPE_MOV_TO:
+		return mov_to_cr(vcpu, QUAL_CR_NUMBER(qual),
+				 kvm_reg_read(vcpu, gpr));
+	case CR_TYPE_MOV_FROM:
+		kvm_reg_write(vcpu, gpr, QUAL_CR_NUMBER(qual) == 8 ?
+			      kvm_get_cr8(vcpu) : kvm_read_cr3(vcpu));
+		return vmx_skip_instruction(vcpu);
+	case CR_TYPE_CLTS:
+		return complete_or_gp(vcpu, kvm_set_cr0(vcpu,
+					kvm_read_cr0(vcpu) & ~X86_CR0_TS));
+	default:
+		return lmsw(vcpu, QUAL_CR_LMSW_SOURCE(qual));
+	}
+}
+
+static int handle_dr_access(struct kvm_vcpu *vcpu)
+{
+	unsigned long qual = exit_qualification(to_vmx(vcpu));
+	int dr = QUAL_DR_NUMBER(qual), gpr = QUAL_DR_GPR(qual);
+	unsigned long value;
+
+	if ((dr == 4 || dr == 5) && (kvm_read_cr4(vcpu) & X86_CR4_DE))
+		return handle_undefined(vcpu);
+	if (vmx_get_cpl(vcpu))
+		return inject_gp(vcpu);
+	if (vcpu->dr7 & BIT(13)) {	/* GD: "General Detect Enable" */
+		kvm_queue_db(vcpu, QUAL_DB_BD);
+		return 1;
+	}
+	if (qual & QUAL_DR_MOV_FROM) {
+		kvm_reg_write(vcpu, gpr, kvm_get_dr(vcpu, dr));
+		return vmx_skip_instruction(vcpu);
+	}
+	value = kvm_reg_read(vcpu, gpr);
+	if (!is_64bit_mode(vcpu))
+		value = (u32)value;
+	return complete_or_gp(vcpu, kvm_set_dr(vcpu, dr, value));
+}
+
+/* ---- exits: memory ------------------------------------------------------ */
+
+/* An event whose delivery touches MMIO cannot be emulated. */
+static int delivery_failed(struct vcpu_vmx *vmx)
+{
+	u64 data[] = {
+		vmx->idt_vectoring,
+		vmx->exit_reason,
+		exit_qualification(vmx),
+		vmcs_read64(GUEST_PHYSICAL_ADDRESS),
+		raw_smp_processor_id(),
+	};
+
+	return kvm_internal_error(&vmx->vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV,
+				  ARRAY_SIZE(data), data);
+}
+
+static int emulate_access(struct kvm_vcpu *vcpu, gpa_t gpa)
+{
+	if (unlikely(to_vmx(vcpu)->idt_vectoring & INTR_VALID))
+		return delivery_failed(to_vmx(vcpu));
+	return kvm_emulate_instruction(vcpu, gpa, EMULTYPE_PF, NULL, 0);
+}
+
+static int handle_ept_violation(struct kvm_vcpu *vcpu)
+{
+	unsigned long qual = exit_qualification(to_vmx(vcpu));
+	gpa_t gpa = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
+	u32 error_code = 0;
+	int r;
+
+	vcpu->stat.ept_violations++;
+	if (qual & QUAL_EPT_WRITE)
+		error_code |= PFERR_WRITE;
+	if (qual & QUAL_EPT_FETCH)
+		error_code |= PFERR_FETCH;
+	r = kvm_mmu_page_fault(vcpu, gpa, error_code);
+	return r == KVM_PF_EMULATE ? emulate_access(vcpu, gpa) : r;
+}
+
+static int handle_ept_misconfig(struct kvm_vcpu *vcpu)
+{
+	gpa_t gpa = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
+	int r = KVM_PF_EMULATE;
+
+	vcpu->stat.ept_misconfigs++;
+	/* Stale: a slot was added since. What the access is, is not told. */
+	if (!kvm_mmu_is_mmio(vcpu, gpa))
+		r = kvm_mmu_page_fault(vcpu, gpa, 0);
+	return r == KVM_PF_EMULATE ? emulate_access(vcpu, gpa) : r;
+}
+
+/* ---- the exit table ----------------------------------------------------- */
+
+static int handle_single_step(struct kvm_vcpu *vcpu)
+{
+	return single_step_trap(vcpu);
+}
+
+/* Task switches come with the emulator's complete instruction set. */
+static int handle_task_switch(struct kvm_vcpu *vcpu)
+{
+	u64 data[] = { exit_qualification(to_vmx(vcpu)) };
+
+	return kvm_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION,
+				  ARRAY_SIZE(data), data);
+}
+
+/*
+ * By basic exit reason. 1: resume the guest; 0: kvm_run is filled in, go to
+ * user space; negative: errno. CPUID, RDMSR and VMCALL never get here.
+ */
+static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
+	[EXIT_REASON_EXCEPTION_NMI]		= handle_exception_nmi,
+	[EXIT_REASON_EXTERNAL_INTERRUPT]	= handle_external_interrupt,
+	[EXIT_REASON_TRIPLE_FAULT]		= handle_triple_fault,
+	[EXIT_REASON_INIT_SIGNAL]		= handle_ignored,
+	[EXIT_REASON_INTERRUPT_WINDOW]		= handle_interrupt_window,
+	[EXIT_REASON_NMI_WINDOW]		= handle_nmi_window,
+	[EXIT_REASON_TASK_SWITCH]		= handle_task_switch,
+	[EXIT_REASON_HLT]			= handle_hlt,
+	[EXIT_REASON_INVD]			= handle_nop,
+	[EXIT_REASON_RDPMC]			= handle_rdpmc,
+	[EXIT_REASON_VMCLEAR]			= handle_undefined,
+	[EXIT_REASON_VMLAUNCH]			= handle_undefined,
+	[EXIT_REASON_VMPTRLD]			= handle_undefined,
+	[EXIT_REASON_VMPTRST]			= handle_undefined,
+	[EXIT_REASON_VMREAD]			= handle_undefined,
+	[EXIT_REASON_VMRESUME]			= handle_undefined,
+	[EXIT_REASON_VMWRITE]			= handle_undefined,
+	[EXIT_REASON_VMXOFF]			= handle_undefined,
+	[EXIT_REASON_VMXON]			= handle_undefined,
+	[EXIT_REASON_CR_ACCESS]			= handle_cr_access,
+	[EXIT_REASON_DR_ACCESS]			= handle_dr_access,
+	[EXIT_REASON_IO_INSTRUCTION]		= handle_io,
+	[EXIT_REASON_MSR_WRITE]			= handle_wrmsr,
+	[EXIT_REASON_MWAIT_INSTRUCTION]		= handle_mwait,
+	[EXIT_REASON_MONITOR_INSTRUCTION]	= handle_mwait,
+	[EXIT_REASON_EPT_VIOLATION]		= handle_ept_violation,
+	[EXIT_REASON_EPT_MISCONFIG]		= handle_ept_misconfig,
+	[EXIT_REASON_INVEPT]			= handle_undefined,
+	[EXIT_REASON_INVVPID]			= handle_undefined,
+	[EXIT_REASON_WBINVD]			= handle_nop,
+	[EXIT_REASON_XSETBV]			= handle_xsetbv,
+	[EXIT_REASON_VMFUNC]			= handle_undefined,
+	[EXIT_REASON_ENCLS]			= handle_undefined,
+	[EXIT_HANDLED]				= handle_ignored,
+	[EXIT_SINGLE_STEP]			= handle_single_step,
+};
+
+static int fail_entry(struct kvm_vcpu *vcpu, u64 reason)
+{
+	struct kvm_run *run = vcpu->run;
+
+	/* The event that was to go in goes in next time, if there is one. */
+	vmx_cancel_injection(vcpu);
+	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	run->fail_entry.hardware_entry_failure_reason = reason;
+	run->fail_entry.cpu = to_vmx(vcpu)->vmcs.cpu;
+	return 0;
+}
+
+static int unknown_exit(struct kvm_vcpu *vcpu, u32 reason)
+{
+	u64 data[] = { reason, raw_smp_processor_id() };
+
+	pr_err_ratelimited("kvm: unexpected exit reason %#x\n", reason);
+	return kvm_internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
+				  ARRAY_SIZE(data), data);
+}
+
+static int vmx_handle_exit(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	u32 reason = vmx->exit_reason;
+
+	if (unlikely(vmx->entry_error))
+		return fail_entry(vcpu, vmx->entry_error == 1 ?
+				  vmcs_read32(VM_INSTRUCTION_ERROR) : 0);
+	if (unlikely(reason & EXIT_REASON_ENTRY_FAILED))
+		return fail_entry(vcpu, reason);
+
+	switch (reason) {
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+		return handle_external_interrupt(vcpu);
+	case EXIT_REASON_EPT_VIOLATION:
+		return handle_ept_violation(vcpu);
+	case EXIT_REASON_IO_INSTRUCTION:
+		return handle_io(vcpu);
+	case EXIT_REASON_MSR_WRITE:
+		return handle_wrmsr(vcpu);
+	case EXIT_REASON_EPT_MISCONFIG:
+		return handle_ept_misconfig(vcpu);
+	}
+	reason &= EXIT_REASON_BASIC;
+	if (reason >= ARRAY_SIZE(exit_handlers) || !exit_handlers[reason])
+		return unknown_exit(vcpu, vmx->exit_reason);
+	return exit_handlers[array_index_nospec(reason,
+						ARRAY_SIZE(exit_handlers))](vcpu);
+}
+
+/* ---- a new VMCS --------------------------------------------------------- */
+
+/* "Host-State Area": what is the same for every CPU and every vCPU. */
+static void vmcs_init_host(struct vcpu_vmx *vmx)
+{
+	struct loaded_vmcs *vmcs = &vmx->vmcs;
+	struct desc_ptr idt;
+
+	vmcs_writel(HOST_CR0, read_cr0() & ~X86_CR0_TS);
+	vmcs->host_cr3 = ~0ul;
+	vmcs->host_cr4 = ~0ul;
+	vmcs->host_rsp = 0;
+	vmcs_write16(HOST_CS_SELECTOR, __KERNEL_CS);
+	vmcs_write16(HOST_DS_SELECTOR, 0);
+	vmcs_write16(HOST_ES_SELECTOR, 0);
+	vmcs_write16(HOST_SS_SELECTOR, __KERNEL_DS);
+	vmcs_write16(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
+	vmcs_write16(HOST_FS_SELECTOR, 0);
+	vmcs_write16(HOST_GS_SELECTOR, 0);
+	vmcs_writel(HOST_FS_BASE, 0);
+	vmcs_writel(HOST_GS_BASE, 0);
+	store_idt(&idt);
+	vmcs_writel(HOST_IDTR_BASE, idt.address);
+	vmcs_writel(HOST_RIP, (unsigned long)vmx_exit_point);
+	vmcs_write32(HOST_SYSENTER_CS, __KERNEL_CS);
+	vmcs_writel(HOST_SYSENTER_ESP, 0);
+	vmcs_writel(HOST_SYSENTER_EIP, vmx_config.host_sysenter_eip);
+	vmcs_write64(HOST_PAT, vmx_config.host_pat);
+	vmcs_write64(HOST_EFER, vmx_config.host_efer);
+}
+
+static void vmcs_init_controls(struct vcpu_vmx *vmx)
+{
+	static const enum vmx_control_word words[] = {
+		VMX_WORD_PIN, VMX_WORD_CPU, VMX_WORD_CPU2,
+		VMX_WORD_EXIT, VMX_WORD_ENTRY,
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		u32 value = vmx_config.ctl[words[i]];
+
+		vmx->vmcs.ctl[words[i]] = ~value;
+		if (words[i] == VMX_WORD_CPU2 && !vmx->vpid)
+			value &= ~CPU2_ENABLE_VPID;
+		ctl_write(vmx, words[i], value);
+	}
+	vmcs_write32(PF_ERROR_CODE_MASK, 0);
+	vmcs_write32(PF_ERROR_CODE_MATCH, 0);
+	vmcs_write32(CR3_TARGET_COUNT, 0);
+	vmcs_write32(VM_EXIT_MSR_STORE_COUNT, 0);
+	vmcs_write32(VM_EXIT_MSR_LOAD_COUNT, 0);
+	vmcs_write32(VM_ENTRY_MSR_LOAD_COUNT, 0);
+	vmcs_write64(MSR_BITMAP, __pa(vmx->msr_bitmap));
+	vmcs_write64(VMCS_LINK_POINTER, ~0ull);
+	if (vmx->vpid)
+		vmcs_write16(VPID, vmx->vpid);
+	if (vmx_has(VMX_CTL_CPU2_ENABLE_XSAVES))
+		vmcs_write64(XSS_EXITING_BITMAP, 0);
+	if (vmx_has(VMX_CTL_CPU2_ENCLS_EXITING))
+		vmcs_write64(ENCLS_EXITING_BITMAP, ~0ull);
+	vmx->vcpu.cr0_guest_owned = CR0_GUEST_OWNED;
+	vmcs_writel(CR0_GUEST_HOST_MASK, ~(unsigned long)CR0_GUEST_OWNED);
+	/* Its CR4 counterpart follows what CPUID says: vmx_set_cr4(). */
+	vmx->vcpu.cr4_guest_owned = ~0ul;
+}
+
+/* "Processor State After Reset", segment registers. */
+static void reset_segment(struct kvm_vcpu *vcpu, enum kvm_seg seg, u8 type,
+			  u16 selector, u64 base)
+{
+	const struct kvm_segment var = {
+		.base = base, .limit = 0xffff, .selector = selector,
+		.type = type, .present = 1, .s = seg <= VCPU_SEG_GS,
+	};
+
+	vmx_set_segment(vcpu, &var, seg);
+}
+
+static void vmx_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
+{
+	const struct kvm_dtable dt = { .limit = 0xffff };
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	int seg;
+
+	for (seg = VCPU_SEG_ES; seg <= VCPU_SEG_GS; seg++)
+		reset_segment(vcpu, seg, 3, 0, 0);
+	reset_segment(vcpu, VCPU_SEG_CS, 11, 0xf000, 0xffff0000);
+	reset_segment(vcpu, VCPU_SEG_LDTR, 2, 0, 0);
+	reset_segment(vcpu, VCPU_SEG_TR, 11, 0, 0);
+	vmx_set_gdt(vcpu, &dt);
+	vmx_set_idt(vcpu, &dt);
+
+	vmx_set_rflags(vcpu, X86_EFLAGS_FIXED);
+	vmx_set_cr0(vcpu, X86_CR0_NW | X86_CR0_CD | X86_CR0_ET);
+	vmx_set_cr4(vcpu, 0);
+	vmx_set_efer(vcpu, 0);
+
+	vmcs_write32(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
+	vmcs_write32(GUEST_INTERRUPTIBILITY, 0);
+	vmcs_writel(GUEST_PENDING_DBG, 0);
+	vmcs_write64(GUEST_DEBUGCTL, 0);
+	vmcs_write64(GUEST_PAT, vcpu->msr.pat);
+	vmcs_write32(VM_ENTRY_INTR_INFO, 0);
+	vmx->event_in_entry = false;
+	ctl_set(vmx, VMX_CTL_CPU_INTR_WINDOW_EXITING, false);
+	ctl_set(vmx, VMX_CTL_CPU_NMI_WINDOW_EXITING, false);
+	update_exception_bitmap(vcpu);
+	if (init)
+		return;
+	vmcs_write32(GUEST_SYSENTER_CS, 0);
+	vmcs_writel(GUEST_SYSENTER_ESP, 0);
+	vmcs_writel(GUEST_SYSENTER_EIP, 0);
+}
+
+static int vmx_vcpu_create(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	vmx->vmcs.region = vmx_alloc_region(raw_smp_processor_id(),
+					    GFP_KERNEL_ACCOUNT);
+	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (!vmx->vmcs.region || !vmx->msr_bitmap) {
+		vmx_free_region(vmx->vmcs.region);
+		free_page((unsigned long)vmx->msr_bitmap);
+		return -ENOMEM;
+	}
+	vmx->vpid = vpid_alloc();
+	vmcs_forget(&vmx->vmcs);
+	msr_bitmap_init(vmx);
+
+	/* The region's contents are undefined until VMCLEAR. */
+	preempt_disable();
+	vmclear(__pa(vmx->vmcs.region));
+	vmcs_load(vcpu, &vmx->vmcs, smp_processor_id());
+	vmcs_init_controls(vmx);
+	vmcs_init_host(vmx);
+	preempt_enable();
+	return 0;
+}
+
+static void vmx_vcpu_free(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	vmcs_clear(&vmx->vmcs);
+	vpid_free(vmx->vpid);
+	vmx_free_region(vmx->vmcs.region);
+	free_page((unsigned long)vmx->msr_bitmap);
+}
+
+static int vmx_vm_init(struct kvm *kvm)
+{
+	return 0;
+}
+
+static void vmx_vm_destroy(struct kvm *kvm)
+{
+}
+
+/* ---- hardware ----------------------------------------------------------- */
+
+static int vmx_cpu_enable(void)
+{
+	int r;
+
+	INIT_LIST_HEAD(this_cpu_ptr(&loaded_vmcss));
+	this_cpu_write(current_vmcs, NULL);
+	user_msrs_cpu_init();
+	r = vmx_cpu_on();
+	if (!r)
+		/* Leftovers of whoever was here before. */
+		invept(vmx_config.ept_vpid & EPTCAP_INVEPT_ALL ? INVEPT_ALL :
+		       INVEPT_SINGLE, 0);
+	return r;
+}
+
+static void vmx_cpu_disable(void)
+{
+	struct user_msrs_cpu *c = this_cpu_ptr(&user_msrs_cpu);
+
+	vmcs_clear_all_here();
+	vmx_cpu_off();
+	if (c->registered)
+		user_msrs_on_return(&c->notifier);
+}
+
+static int __init vmx_hardware_setup(void)
+{
+	int r, cpu;
+
+	r = vmx_caps_setup();
+	if (r)
+		return r;
+	for_each_possible_cpu(cpu)
+		INIT_LIST_HEAD(per_cpu_ptr(&loaded_vmcss, cpu));
+	r = vmx_regions_alloc();
+	if (r)
+		return r;
+	r = vmx_mitigations_setup();
+	if (r) {
+		vmx_regions_free();
+		return r;
+	}
+	compat_register_emergency(emergency_clear);
+	vmx_caps_report();
+	return 0;
+}
+
+static void vmx_hardware_unsetup(void)
+{
+	compat_unregister_emergency(emergency_clear);
+	vmx_mitigations_unsetup();
+	vmx_regions_free();
+}
+
+const struct kvm_backend vmx_backend = {
+	.name = "VT-x",
+	.hardware_setup = vmx_hardware_setup,
+	.hardware_unsetup = vmx_hardware_unsetup,
+	.cpu_enable = vmx_cpu_enable,
+	.cpu_disable = vmx_cpu_disable,
+	.vm_init = vmx_vm_init,
+	.vm_destroy = vmx_vm_destroy,
+	.vcpu_size = sizeof(struct vcpu_vmx),
+	.vcpu_create = vmx_vcpu_create,
+	.vcpu_free = vmx_vcpu_free,
+	.vcpu_reset = vmx_vcpu_reset,
+	.vcpu_load = vmx_vcpu_load,
+	.vcpu_put = vmx_vcpu_put,
+	.prepare_switch = vmx_prepare_switch,
+	.run = vmx_run,
+	.handle_exit_irqoff = vmx_handle_exit_irqoff,
+	.handle_exit = vmx_handle_exit,
+	.cancel_injection = vmx_cancel_injection,
+	.cache_reg = vmx_cache_reg,
+	.get_rflags = vmx_get_rflags,
+	.set_rflags = vmx_set_rflags,
+	.get_segment = vmx_get_segment,
+	.set_segment = vmx_set_segment,
+	.get_cpl = vmx_get_cpl,
+	.get_cs_db_l = vmx_get_cs_db_l,
+	.get_gdt = vmx_get_gdt,
+	.set_gdt = vmx_set_gdt,
+	.get_idt = vmx_get_idt,
+	.set_idt = vmx_set_idt,
+	.set_cr0 = vmx_set_cr0,
+	.set_cr4 = vmx_set_cr4,
+	.cr4_allowed = vmx_cr4_allowed,
+	.set_efer = vmx_set_efer,
+	.set_dr7 = vmx_set_dr7,
+	.update_debug = vmx_update_debug,
+	.set_root = vmx_set_root,
+	.get_msr = vmx_get_msr,
+	.set_msr = vmx_set_msr,
+	.set_tsc = vmx_set_tsc,
+	.cpuid_changed = vmx_cpuid_changed,
+	.get_interrupt_shadow = vmx_get_interrupt_shadow,
+	.set_interrupt_shadow = vmx_set_interrupt_shadow,
+	.interrupt_allowed = vmx_interrupt_allowed,
+	.nmi_allowed = vmx_nmi_allowed,
+	.get_nmi_masked = vmx_get_nmi_masked,
+	.set_nmi_masked = vmx_set_nmi_masked,
+	.inject_exception = vmx_inject_exception,
+	.inject_interrupt = vmx_inject_interrupt,
+	.inject_nmi = vmx_inject_nmi,
+	.enable_irq_window = vmx_enable_irq_window,
+	.enable_nmi_window = vmx_enable_nmi_window,
+	.skip_instruction = vmx_skip_instruction,
+	.flush_tlb = vmx_flush_tlb,
+	.flush_tlb_guest = vmx_flush_tlb_guest,
+};

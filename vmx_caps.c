@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vmx_caps.c - what VT-x this processor has, the one table that says what of
+ * it we need and want, and entering and leaving VMX operation on a CPU.
+ *
+ * Everything here runs at module load and when CPUs come and go; the results
+ * are read-only afterwards.
+ *
+ * SDM: "VMX Capability Reporting Facility", "Enabling and Entering VMX
+ * Operation", "Restrictions on VMX Operation".
+ */
+#include <linux/cpu.h>
+#include <linux/moduleparam.h>
+#include <linux/seq_buf.h>
+#include <linux/slab.h>
+#include <asm/cpu.h>
+#include <asm/fpu/xcr.h>
+#include <asm/tlbflush.h>
+
+#include "include/compat.h"
+#include "kvm.h"
+#include "vmcs.h"
+#include "vmx_caps.h"
+
+struct vmx_config vmx_config __ro_after_init;
+
+static bool vpid = true;
+module_param(vpid, bool, 0444);
+MODULE_PARM_DESC(vpid, "tag translations with a VPID (default: on)");
+
+static bool eptad = true;
+module_param(eptad, bool, 0444);
+MODULE_PARM_DESC(eptad, "EPT accessed and dirty bits (default: on)");
+
+/* ---- negotiation -------------------------------------------------------- */
+
+enum need {
+	REQUIRED,	/* without it, we do not load */
+	WANTED,		/* taken where the processor has it */
+};
+
+/*
+ * The controls that every VMCS of ours begins with. What one vCPU turns on
+ * and off in its life (windows, IA-32e mode) must be allowed both ways, which
+ * every processor does; those are not listed.
+ */
+static const struct {
+	enum vmx_control ctl;
+	enum need need;
+	const bool *param;
+} wishes[] __initconst = {
+	{ VMX_CTL_PIN_EXT_INTR_EXITING,		REQUIRED },
+	{ VMX_CTL_PIN_NMI_EXITING,		REQUIRED },
+	{ VMX_CTL_PIN_VIRTUAL_NMIS,		REQUIRED },
+
+	{ VMX_CTL_CPU_USE_TSC_OFFSETTING,	REQUIRED },
+	{ VMX_CTL_CPU_HLT_EXITING,		REQUIRED },
+	{ VMX_CTL_CPU_MWAIT_EXITING,		REQUIRED },
+	{ VMX_CTL_CPU_MONITOR_EXITING,		REQUIRED },
+	{ VMX_CTL_CPU_RDPMC_EXITING,		REQUIRED },
+	{ VMX_CTL_CPU_CR8_LOAD_EXITING,		REQUIRED },
+	{ VMX_CTL_CPU_CR8_STORE_EXITING,	REQUIRED },
+	{ VMX_CTL_CPU_MOV_DR_EXITING,		REQUIRED },
+	{ VMX_CTL_CPU_UNCOND_IO_EXITING,	REQUIRED },
+	{ VMX_CTL_CPU_USE_MSR_BITMAPS,		REQUIRED },
+	{ VMX_CTL_CPU_ACTIVATE_SECONDARY,	REQUIRED },
+
+	{ VMX_CTL_CPU2_ENABLE_EPT,		REQUIRED },
+	{ VMX_CTL_CPU2_UNRESTRICTED_GUEST,	REQUIRED },
+	{ VMX_CTL_CPU2_ENABLE_VPID,		WANTED, &vpid },
+	{ VMX_CTL_CPU2_ENABLE_RDTSCP,		WANTED },
+	{ VMX_CTL_CPU2_ENABLE_INVPCID,		WANTED },
+	{ VMX_CTL_CPU2_WBINVD_EXITING,		WANTED },
+	{ VMX_CTL_CPU2_ENABLE_XSAVES,		WANTED },
+	{ VMX_CTL_CPU2_TSC_SCALING,		WANTED },
+	{ VMX_CTL_CPU2_ENCLS_EXITING,		WANTED },
+	{ VMX_CTL_CPU2_CONCEAL_FROM_PT,		WANTED },
+
+	{ VMX_CTL_EXIT_CTL_SAVE_DEBUG,		REQUIRED },
+	{ VMX_CTL_EXIT_CTL_HOST_LONG_MODE,	REQUIRED },
+	{ VMX_CTL_EXIT_CTL_LOAD_PAT,		REQUIRED },
+	{ VMX_CTL_EXIT_CTL_SAVE_PAT,		REQUIRED },
+	{ VMX_CTL_EXIT_CTL_LOAD_EFER,		REQUIRED },
+	{ VMX_CTL_EXIT_CTL_CONCEAL_FROM_PT,	WANTED },
+
+	{ VMX_CTL_ENTRY_CTL_LOAD_DEBUG,		REQUIRED },
+	{ VMX_CTL_ENTRY_CTL_LOAD_PAT,		REQUIRED },
+	{ VMX_CTL_ENTRY_CTL_LOAD_EFER,		REQUIRED },
+	{ VMX_CTL_ENTRY_CTL_CONCEAL_FROM_PT,	WANTED },
+};
+
+#define VMX_CONTROL_TITLE(word, name, bit, title) [VMX_CTL_##name] = title,
+static const char * const ctl_titles[] __initconst = {
+	VMX_CONTROLS(VMX_CONTROL_TITLE)
+};
+
+/*
+ * What a control word may be: bits of allowed0 must be 1, only bits of
+ * allowed1 may be. The "true" MSR tells which default1 bits may be 0 after
+ * all; the tertiary word has a 64-bit MSR that gives allowed1 alone.
+ */
+struct allowed {
+	u64 zero, one;
+};
+
+static struct allowed __init word_allowed(enum vmx_control_word word)
+{
+	static const struct { u32 msr, true_msr; } msrs[] = {
+		[VMX_WORD_PIN] = { MSR_IA32_VMX_PINBASED_CTLS,
+				   MSR_IA32_VMX_TRUE_PINBASED_CTLS },
+		[VMX_WORD_CPU] = { MSR_IA32_VMX_PROCBASED_CTLS,
+				   MSR_IA32_VMX_TRUE_PROCBASED_CTLS },
+		[VMX_WORD_CPU2] = { MSR_IA32_VMX_PROCBASED_CTLS2 },
+		[VMX_WORD_EXIT] = { MSR_IA32_VMX_EXIT_CTLS,
+				    MSR_IA32_VMX_TRUE_EXIT_CTLS },
+		[VMX_WORD_ENTRY] = { MSR_IA32_VMX_ENTRY_CTLS,
+				     MSR_IA32_VMX_TRUE_ENTRY_CTLS },
+	};
+	struct allowed allowed = { };
+	u64 basic, value = 0;
+	u32 msr;
+
+	if (word >= ARRAY_SIZE(msrs) || !msrs[word].msr)
+		return allowed;
+	rdmsrq(MSR_IA32_VMX_BASIC, basic);
+	msr = msrs[word].msr;
+	if ((basic & VMXCAP_BASIC_TRUE_CTLS) && msrs[word].true_msr)
+		msr = msrs[word].true_msr;
+	if (rdmsrq_safe(msr, &value))
+		return allowed;
+	allowed.zero = lower_32_bits(value);
+	allowed.one = upper_32_bits(value);
+	return allowed;
+}
+
+static int __init negotiate_controls(void)
+{
+	struct allowed allowed[NR_VMX_WORDS];
+	int i;
+
+	for (i = 0; i < NR_VMX_WORDS; i++) {
+		allowed[i] = word_allowed(i);
+		vmx_config.ctl[i] = allowed[i].zero;
+	}
+	for (i = 0; i < ARRAY_SIZE(wishes); i++) {
+		enum vmx_control ctl = wishes[i].ctl;
+		u64 mask = VMX_CTL_MASK(ctl);
+		int word = VMX_CTL_WORD(ctl);
+
+		if (wishes[i].param && !*wishes[i].param)
+			continue;
+		if (allowed[word].one & mask) {
+			vmx_config.ctl[word] |= mask;
+		} else if (wishes[i].need == REQUIRED) {
+			pr_err("kvm: this processor's VT-x lacks \"%s\"\n",
+			       ctl_titles[ctl]);
+			return -EOPNOTSUPP;
+		}
+	}
+	return 0;
+}
+
+static int __init check_ept(void)
+{
+	u64 cap;
+
+	rdmsrq(MSR_IA32_VMX_EPT_VPID_CAP, cap);
+	vmx_config.ept_vpid = cap;
+	if (!(cap & EPTCAP_4_LEVELS) || !(cap & EPTCAP_WALK_WB) ||
+	    !(cap & EPTCAP_INVEPT) ||
+	    !(cap & (EPTCAP_INVEPT_SINGLE | EPTCAP_INVEPT_ALL))) {
+		pr_err("kvm: this processor's EPT lacks 4 levels, write-back tables or INVEPT\n");
+		return -EOPNOTSUPP;
+	}
+	if (!(cap & VPIDCAP_INVVPID) ||
+	    !(cap & (VPIDCAP_INVVPID_SINGLE | VPIDCAP_INVVPID_ALL)))
+		vmx_config.ctl[VMX_WORD_CPU2] &= ~CPU2_ENABLE_VPID;
+	return 0;
+}
+
+static void __init fill_caps(void)
+{
+	u64 cap = vmx_config.ept_vpid;
+
+	kvm_caps.ept = vmx_has(VMX_CTL_CPU2_ENABLE_EPT);
+	kvm_caps.ept_ad = eptad && (cap & EPTCAP_ACCESSED_DIRTY);
+	kvm_caps.ept_2m = cap & EPTCAP_2M_PAGES;
+	kvm_caps.ept_1g = cap & EPTCAP_1G_PAGES;
+	kvm_caps.ept_levels = cap & EPTCAP_5_LEVELS ? PT_LEVEL_256T :
+						      PT_LEVEL_512G;
+	kvm_caps.unrestricted_guest = vmx_has(VMX_CTL_CPU2_UNRESTRICTED_GUEST);
+	kvm_caps.vpid = vmx_has(VMX_CTL_CPU2_ENABLE_VPID);
+	kvm_caps.rdtscp = vmx_has(VMX_CTL_CPU2_ENABLE_RDTSCP);
+	kvm_caps.rdpid = kvm_caps.rdtscp;
+	kvm_caps.invpcid = vmx_has(VMX_CTL_CPU2_ENABLE_INVPCID);
+	kvm_caps.xsaves = vmx_has(VMX_CTL_CPU2_ENABLE_XSAVES) &&
+			  boot_cpu_has(X86_FEATURE_XSAVES);
+	kvm_caps.spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
+	kvm_caps.umip = boot_cpu_has(X86_FEATURE_UMIP);
+
+	kvm_caps.tsc_scaling = vmx_has(VMX_CTL_CPU2_TSC_SCALING);
+	kvm_caps.tsc_ratio_frac_bits = 48;	/* "TSC multiplier" */
+	kvm_caps.tsc_ratio_default = 1ull << 48;
+	kvm_caps.tsc_ratio_max = U64_MAX;
+	kvm_caps.host_maxphyaddr = boot_cpu_data.x86_phys_bits;
+	if (boot_cpu_has(X86_FEATURE_XSAVES))
+		rdmsrq(MSR_IA32_XSS, kvm_caps.host_xss);
+	if (boot_cpu_has(X86_FEATURE_XSAVE))
+		kvm_caps.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+}
+
+void __init vmx_caps_report(void)
+{
+	const u64 cap = vmx_config.ept_vpid;
+
+	pr_info("kvm: VT-x with EPT (%d levels%s%s%s), unrestricted guest%s%s%s; VMCS revision %#x\n",
+		kvm_caps.ept_levels,
+		kvm_caps.ept_2m ? ", 2M" : "", kvm_caps.ept_1g ? ", 1G" : "",
+		kvm_caps.ept_ad ? ", A/D" :
+		cap & EPTCAP_ACCESSED_DIRTY ? ", A/D off" : "",
+		kvm_caps.vpid ? ", VPID" : "",
+		kvm_caps.tsc_scaling ? ", TSC scaling" : "",
+		kvm_caps.xsaves ? ", XSAVES" : "",
+		vmx_config.revision);
+}
+
+/* ---- is VT-x there, and free? ------------------------------------------- */
+
+static int __init check_available(void)
+{
+	/* The kernel clears X86_FEATURE_VMX where firmware forbids VMXON. */
+	if (!(cpuid_ecx(1) & BIT(5))) {
+		pr_err("kvm: this processor has no VT-x\n");
+		return -EOPNOTSUPP;
+	}
+	if (!boot_cpu_has(X86_FEATURE_VMX)) {
+		pr_err("kvm: VT-x is disabled by firmware (IA32_FEATURE_CONTROL)\n");
+		return -EOPNOTSUPP;
+	}
+	if (!compat_core_owns_vmx() && (__read_cr4() & X86_CR4_VMXE)) {
+		pr_err("kvm: VT-x is in use by another hypervisor (CR4.VMXE is set)\n");
+		return -EBUSY;
+	}
+	return 0;
+}
+
+int __init vmx_caps_setup(void)
+{
+	u64 basic;
+	int r;
+
+	r = check_available();
+	if (r)
+		return r;
+	rdmsrq(MSR_IA32_VMX_BASIC, basic);
+	vmx_config.revision = basic & VMXCAP_BASIC_REVISION;
+	vmx_config.region_size = VMXCAP_BASIC_SIZE(basic);
+	if (vmx_config.region_size > PAGE_SIZE ||
+	    VMXCAP_BASIC_MEMTYPE(basic) != MEMTYPE_WB) {
+		pr_err("kvm: VMCS regions of %u bytes, memory type %llu are not supported\n",
+		       vmx_config.region_size, VMXCAP_BASIC_MEMTYPE(basic));
+		return -EOPNOTSUPP;
+	}
+	rdmsrq(MSR_IA32_VMX_MISC, vmx_config.misc);
+	rdmsrq(MSR_IA32_VMX_CR0_FIXED0, vmx_config.cr0_fixed0);
+	rdmsrq(MSR_IA32_VMX_CR0_FIXED1, vmx_config.cr0_fixed1);
+	rdmsrq(MSR_IA32_VMX_CR4_FIXED0, vmx_config.cr4_fixed0);
+	rdmsrq(MSR_IA32_VMX_CR4_FIXED1, vmx_config.cr4_fixed1);
+	rdmsrq(MSR_IA32_SYSENTER_EIP, vmx_config.host_sysenter_eip);
+	rdmsrq(MSR_IA32_CR_PAT, vmx_config.host_pat);
+	rdmsrq(MSR_EFER, vmx_config.host_efer);
+	r = negotiate_controls();
+	if (!r)
+		r = check_ept();
+	if (!r)
+		fill_caps();
+	return r;
+}
+
+/* ---- VMX operation ------------------------------------------------------ */
+
+void *vmx_alloc_region(int cpu, gfp_t gfp)
+{
+	struct page *page = alloc_pages_node(cpu_to_node(cpu),
+					     gfp | __GFP_ZERO, 0);
+
+	if (!page)
+		return NULL;
+	*(u32 *)page_address(page) = vmx_config.revision;
+	return page_address(page);
+}
+
+void vmx_free_region(void *region)
+{
+	free_page((unsigned long)region);
+}
+
+static DEFINE_PER_CPU(void *, vmxon_region);
+
+int __init vmx_regions_alloc(void)
+{
+	int cpu;
+
+	if (compat_core_owns_vmx())
+		return 0;
+	for_each_possible_cpu(cpu) {
+		void *region = vmx_alloc_region(cpu, GFP_KERNEL);
+
+		if (!region) {
+			vmx_regions_free();
+			return -ENOMEM;
+		}
+		per_cpu(vmxon_region, cpu) = region;
+	}
+	return 0;
+}
+
+void vmx_regions_free(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		vmx_free_region(per_cpu(vmxon_region, cpu));
+		per_cpu(vmxon_region, cpu) = NULL;
+	}
+}
+
+/* Ours to turn on where the kernel does not do it for all its users. */
+static int vmxon_here(void)
+{
+	int r;
+
+	if (cr4_read_shadow() & X86_CR4_VMXE)
+		return -EBUSY;
+	compat_intel_pt_handle_vmx(1);
+	cr4_set_bits(X86_CR4_VMXE);
+	r = vmxon(__pa(this_cpu_read(vmxon_region)));
+	if (r) {
+		cr4_clear_bits(X86_CR4_VMXE);
+		compat_intel_pt_handle_vmx(0);
+	}
+	return r;
+}
+
+int vmx_cpu_on(void)
+{
+	return compat_core_owns_vmx() ? compat_vmx_get() : vmxon_here();
+}
+
+void vmx_cpu_off(void)
+{
+	if (compat_core_owns_vmx()) {
+		compat_vmx_put();
+		return;
+	}
+	if (vmxoff())
+		return;
+	cr4_clear_bits(X86_CR4_VMXE);
+	compat_intel_pt_handle_vmx(0);
+}

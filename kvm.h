@@ -48,16 +48,18 @@
 #include <linux/swait.h>
 #include <linux/xarray.h>
 #include <asm/fpu/types.h>
+#include <asm/trapnr.h>
 
 #include "mmu.h"
+#include "paging.h"
 #include "stats.h"
 
 #define KVM_MAX_VCPUS_LIMIT	1024
 #define KVM_MAX_VCPU_ID		4096
 #define KVM_MAX_MEMSLOTS	32764
 #define KVM_MAX_CPUID_ENTRIES	256
-#define KVM_MAX_SLOT_PAGES	((1ul << 31) - 1)
 #define KVM_CPUID_MAP_SIZE	128	/* the first 32 leaves of 4 ranges */
+#define KVM_MAX_SLOT_PAGES	((1ul << 31) - 1)
 
 /* Offsets, in pages, of what a vCPU fd lets its owner map. */
 #define KVM_RUN_PAGE		0
@@ -123,14 +125,6 @@ struct kvm_events {
 	atomic_t nmi_pending;		/* NMIs not yet injected, at most 2 */
 	int user_irq;			/* from KVM_INTERRUPT, or -1 */
 };
-
-/* Bits of an x86 page-fault error code ("Interrupt 14 - Page-Fault"). */
-#define PFERR_PRESENT	BIT(0)
-#define PFERR_WRITE	BIT(1)
-#define PFERR_USER	BIT(2)
-#define PFERR_RSVD	BIT(3)
-#define PFERR_FETCH	BIT(4)
-#define PFERR_PK	BIT(5)
 
 /* An exception that a walk or an emulated instruction wants to raise. */
 struct x86_exception {
@@ -242,8 +236,9 @@ struct kvm {
 	/* Time. */
 	u64 tsc_khz;			/* default of new vCPUs */
 	raw_spinlock_t tsc_lock;	/* what follows: TSC synchronisation */
-	u64 last_tsc_ns;
-	u64 last_tsc_write;
+	u64 last_tsc_write;		/* value a monitor wrote */
+	u64 last_tsc_host;		/* the host's TSC then, scaled */
+	u64 last_tsc_khz;
 	u64 last_tsc_offset;
 
 	struct kvm_vm_stats stat;
@@ -262,21 +257,17 @@ enum kvm_vcpu_mode {
 /* Requests: something the vCPU's thread must do before its next entry. */
 enum kvm_request {
 	KVM_REQ_TLB_FLUSH,		/* drop all cached translations */
+	KVM_REQ_TLB_FLUSH_GUEST,	/* ... those of the guest's own tables */
 	KVM_REQ_MMU_RELOAD,		/* roots are stale: load them again */
-	KVM_REQ_EVENT,			/* look at pending events again */
 	KVM_REQ_TRIPLE_FAULT,
 	KVM_REQ_TSC_UPDATE,		/* TSC offset or ratio changed */
-	KVM_REQ_APIC_PAGE_RELOAD,
 	KVM_REQ_VM_DEAD,
-	KVM_REQ_UNBLOCK,		/* a wake-up without other meaning */
 };
 
 /* One piece of an MMIO access, never crossing a page; see emulate.c. */
 struct kvm_mmio_fragment {
 	gpa_t gpa;
 	u8 data[64];
-#define KVM_MCE_BANKS		10
-
 	unsigned int len;
 };
 
@@ -285,9 +276,10 @@ struct kvm_mmio_fragment {
 struct x86_emulate_ctxt;
 struct kvm_emulator;
 
+#define KVM_MCE_BANKS		10
+
 /* Guest state that a VM exit does not change and no backend holds. */
 struct kvm_vcpu_arch_msrs {
-	u64 mce[KVM_MCE_BANKS][4];	/* CTL, STATUS, ADDR, MISC */
 	u64 apic_base;
 	u64 misc_enable;
 	u64 tsc_adjust;
@@ -296,6 +288,7 @@ struct kvm_vcpu_arch_msrs {
 	u64 pat;
 	u64 smbase;
 	u64 mcg_cap, mcg_status, mcg_ctl;
+	u64 mce[KVM_MCE_BANKS][4];	/* CTL, STATUS, ADDR, MISC */
 	u64 spec_ctrl;
 	u64 arch_capabilities;
 	u64 feature_control;
@@ -358,8 +351,6 @@ struct kvm_vcpu {
 	struct kvm_events ev;
 	bool request_interrupt_window;
 
-	/* By cpuid_map_slot(): where the entries of a leaf lie in cpuid[]. */
-	struct { u8 first, last; } cpuid_map[KVM_CPUID_MAP_SIZE];
 	/* Time. */
 	u64 tsc_khz;			/* the guest's frequency */
 	u64 tsc_offset;
@@ -368,6 +359,8 @@ struct kvm_vcpu {
 	/* The processor model. */
 	int nr_cpuid;
 	struct kvm_cpuid_entry2 *cpuid;
+	/* By cpuid_map_slot(): where the entries of a leaf lie in cpuid[]. */
+	struct { u8 first, last; } cpuid_map[KVM_CPUID_MAP_SIZE];
 	u64 reserved_gpa_bits;		/* above MAXPHYADDR */
 	int maxphyaddr;
 	u32 cpuid_features;		/* KVM_CPUF_*, cpuid.c, for hot paths */
@@ -403,12 +396,6 @@ struct kvm_vcpu {
 #define KVM_CPUF_LA57		BIT(10)
 #define KVM_CPUF_PSE36		BIT(11)
 #define KVM_CPUF_XSAVES		BIT(12)
-#define KVM_CPUF_TSC_ADJUST	BIT(21)
-#define KVM_CPUF_UMIP		BIT(22)
-#define KVM_CPUF_ARCH_CAPS	BIT(23)
-#define KVM_CPUF_APIC		BIT(24)
-#define KVM_CPUF_FLUSH_L1D	BIT(25)
-#define KVM_CPUF_MCA		BIT(26)
 #define KVM_CPUF_MTRR		BIT(13)
 #define KVM_CPUF_MWAIT		BIT(14)
 #define KVM_CPUF_RDPID		BIT(15)
@@ -417,6 +404,12 @@ struct kvm_vcpu {
 #define KVM_CPUF_RDSEED		BIT(18)
 #define KVM_CPUF_SPEC_CTRL	BIT(19)
 #define KVM_CPUF_INTEL		BIT(20)
+#define KVM_CPUF_TSC_ADJUST	BIT(21)
+#define KVM_CPUF_UMIP		BIT(22)
+#define KVM_CPUF_ARCH_CAPS	BIT(23)
+#define KVM_CPUF_APIC		BIT(24)
+#define KVM_CPUF_FLUSH_L1D	BIT(25)
+#define KVM_CPUF_MCA		BIT(26)
 
 static inline bool guest_cpu_has(const struct kvm_vcpu *vcpu, u32 feature)
 {
@@ -429,8 +422,8 @@ static inline bool guest_cpu_has(const struct kvm_vcpu *vcpu, u32 feature)
 struct kvm_caps {
 	u64 xcr0;			/* state components a guest may enable */
 	u64 xss;
+	u64 host_xss;			/* IA32_XSS as the host runs with it */
 	bool ept, ept_ad, unrestricted_guest, vpid;
-	bool spec_ctrl;			/* IA32_SPEC_CTRL is switched */
 	bool ept_2m, ept_1g;
 	int ept_levels;			/* deepest walk the processor offers */
 	bool tsc_scaling;
@@ -438,6 +431,7 @@ struct kvm_caps {
 	u64 tsc_ratio_max;
 	u8 tsc_ratio_frac_bits;
 	bool xsaves, rdtscp, invpcid, rdpid, waitpkg, umip, rdrand_exit;
+	bool spec_ctrl;			/* IA32_SPEC_CTRL is switched */
 	int host_maxphyaddr;
 };
 extern struct kvm_caps kvm_caps;
@@ -489,7 +483,7 @@ struct kvm_backend {
 	 * user space, negative errno.
 	 */
 	int (*handle_exit)(struct kvm_vcpu *vcpu);
-	/* An exit happened whose event was not injected after all. */
+	/* The entry is called off: take back the event that was to go in. */
 	void (*cancel_injection)(struct kvm_vcpu *vcpu);
 
 	/* Registers. cache_reg() fetches one that regs_avail lacks. */
@@ -539,6 +533,8 @@ struct kvm_backend {
 	int (*skip_instruction)(struct kvm_vcpu *vcpu);
 	/* Drop this vCPU's cached translations; own CPU, preemption off. */
 	void (*flush_tlb)(struct kvm_vcpu *vcpu);
+	/* ... those that the guest's own MOV to CR and the like must drop. */
+	void (*flush_tlb_guest)(struct kvm_vcpu *vcpu);
 };
 extern const struct kvm_backend *backend;
 extern const struct kvm_backend vmx_backend;
@@ -668,13 +664,13 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu);
 void kvm_queue_exception(struct kvm_vcpu *vcpu, u8 vector);
 void kvm_queue_exception_e(struct kvm_vcpu *vcpu, u8 vector, u32 error_code);
 void kvm_queue_page_fault(struct kvm_vcpu *vcpu, unsigned long cr2,
-/* CR2 or DR6 as the delivery of ev.exception would leave them; once. */
-void kvm_deliver_exception_payload(struct kvm_vcpu *vcpu);
 			  u32 error_code);
 void kvm_queue_db(struct kvm_vcpu *vcpu, unsigned long dr6_bits);
 void kvm_inject_x86_exception(struct kvm_vcpu *vcpu,
 			      const struct x86_exception *e);
 void kvm_inject_nmi(struct kvm_vcpu *vcpu);
+/* CR2 or DR6 as the delivery of ev.exception would leave them; once. */
+void kvm_deliver_exception_payload(struct kvm_vcpu *vcpu);
 
 /*
  * MOV to CRn and XSETBV as the guest executes them: 0, or 1 for #GP(0), which
@@ -684,15 +680,15 @@ int kvm_set_cr0(struct kvm_vcpu *vcpu, unsigned long cr0);
 int kvm_set_cr3(struct kvm_vcpu *vcpu, unsigned long cr3);
 int kvm_set_cr4(struct kvm_vcpu *vcpu, unsigned long cr4);
 int kvm_set_cr8(struct kvm_vcpu *vcpu, unsigned long cr8);
-/* Bits of CR0 that exist; others are ignored when written. */
-#define CR0_DEFINED	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | \
-			 X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | \
-			 X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 unsigned long kvm_get_cr8(struct kvm_vcpu *vcpu);
 int kvm_set_xcr(struct kvm_vcpu *vcpu, u32 index, u64 xcr);
 int kvm_set_dr(struct kvm_vcpu *vcpu, int dr, unsigned long val);
 unsigned long kvm_get_dr(struct kvm_vcpu *vcpu, int dr);
 bool kvm_cr0_valid(unsigned long cr0);
+/* Bits of CR0 that exist; others are ignored when written. */
+#define CR0_DEFINED	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | \
+			 X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | \
+			 X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
 bool kvm_cr4_valid(struct kvm_vcpu *vcpu, unsigned long cr4);
 void kvm_update_dr7(struct kvm_vcpu *vcpu);
 
@@ -795,12 +791,12 @@ int kvm_set_guest_debug(struct kvm_vcpu *vcpu,
 /* After hardware_setup: what KVM_GET_SUPPORTED_CPUID reports. */
 int kvm_cpuid_setup(void);
 /*
-/* Also makes a new vCPU's model, with no entries and not loaded. */
  * *nent holds the room in `entries` and receives the count. -E2BIG: too
  * little room, *nent is unchanged or tells what is needed, as documented.
  */
 int kvm_get_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 *nent);
 int kvm_get_emulated_cpuid(struct kvm_cpuid_entry2 *entries, u32 *nent);
+/* Also makes a new vCPU's model, with no entries and not loaded. */
 int kvm_set_cpuid2(struct kvm_vcpu *vcpu,
 		   const struct kvm_cpuid_entry2 *entries, u32 nent);
 struct kvm_cpuid_entry2 *kvm_find_cpuid(struct kvm_vcpu *vcpu, u32 leaf,
@@ -820,16 +816,16 @@ void kvm_msr_reset(struct kvm_vcpu *vcpu, bool init);
  */
 int kvm_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host);
 int kvm_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host);
-bool kvm_efer_valid_host(u64 efer);	/* the host's processor has the bits */
 /* Lists for KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST. */
-bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base);
-/* By the widest linear address of the guest's processor. */
-bool kvm_is_canonical(const struct kvm_vcpu *vcpu, u64 la);
 const u32 *kvm_msr_list(u32 *count);
 const u32 *kvm_msr_feature_list(u32 *count);
 int kvm_get_msr_feature(u32 index, u64 *data);
 bool kvm_efer_valid(struct kvm_vcpu *vcpu, u64 efer);
+bool kvm_efer_valid_host(u64 efer);	/* the host's processor has the bits */
 bool kvm_pat_valid(u64 pat);
+bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base);
+/* By the widest linear address of the guest's processor. */
+bool kvm_is_canonical(const struct kvm_vcpu *vcpu, u64 la);
 
 /* ---- emulate.c: instructions and I/O ------------------------------------ */
 

@@ -92,6 +92,9 @@ static void build_tss(struct vm *vm)
 {
 	u32 stack = G_STACK + 0x4000;
 
+	/* The I/O permission bitmap begins beyond the limit: there is none. */
+	RAM(vm, G_TSS32 + 0x66, u16) = TSS_LIMIT + 1;
+	RAM(vm, G_TSS64 + 0x66, u16) = TSS_LIMIT + 1;
 	RAM(vm, G_TSS32 + 4, u32) = stack;		/* ESP0 */
 	RAM(vm, G_TSS32 + 8, u32) = SEL_DATA;		/* SS0 */
 	RAM(vm, G_TSS64 + 4, u64) = stack;		/* RSP0 */

@@ -167,11 +167,18 @@ static void create_counters(struct dentry *dir, struct kvm *kvm)
 
 void kvm_stats_vm_create(struct kvm *kvm, int fd)
 {
+	struct dentry *other;
 	char name[32];
 
 	if (!debugfs_initialized())
 		return;
 	snprintf(name, sizeof(name), "%d-%d", task_pid_nr(current), fd);
+	/* The VM that had this descriptor may live on: a vCPU's is open. */
+	other = debugfs_lookup(name, root);
+	if (other) {
+		dput(other);
+		return;
+	}
 	kvm->debugfs = debugfs_create_dir(name, root);
 	create_counters(kvm->debugfs, kvm);
 }

@@ -15,6 +15,9 @@
  * Usage:
  *	agent exec COMMAND...	run it: stdout is channel 1, stderr 2; its exit
  *				status goes out on channel 3
+ *	agent console DEVICE ROWS COLUMNS COMMAND...
+ *				the same on a pseudo-terminal: its output is
+ *				channel 1, its input what DEVICE receives
  *	agent send CHANNEL	standard input goes out on CHANNEL
  *	agent off		end the emulator
  */
@@ -22,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,13 +34,16 @@
 #include <sys/io.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define DEBUG_PORT	0xe9
 #define SHUTDOWN_PORT	0x8900
 #define FRAME_MAX	6000	/* bytes; a multiple of three */
 
+#define CHANNEL_OUT	1
 #define CHANNEL_STATUS	3
+#define CHANNEL_NOTE	5
 
 #define FRAME_START	0xc0
 #define FRAME_DATA	0x80
@@ -154,12 +161,20 @@ static int pump(pid_t pid, int out, int err, int sigchld)
 	}
 }
 
-static int run(char **argv)
+static void send_status(int status)
+{
+	char text[32];
+
+	status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	snprintf(text, sizeof(text), "%d", status);
+	send_frame(CHANNEL_STATUS, (unsigned char *)text, strlen(text));
+}
+
+static void run(char **argv)
 {
 	int out[2], err[2];
 	sigset_t chld;
-	char text[32];
-	int status, sigchld;
+	int sigchld;
 
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
@@ -167,11 +182,65 @@ static int run(char **argv)
 	sigchld = signalfd(-1, &chld, SFD_CLOEXEC);
 	if (sigchld < 0 || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
 		die("pipe");
-	status = pump(start(argv, out, err), out[0], err[0], sigchld);
-	status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	snprintf(text, sizeof(text), "%d", status);
-	send_frame(CHANNEL_STATUS, (unsigned char *)text, strlen(text));
-	return status;
+	send_status(pump(start(argv, out, err), out[0], err[0], sigchld));
+}
+
+static int open_serial(const char *device)
+{
+	struct termios raw;
+	int fd = open(device, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0 || tcgetattr(fd, &raw))
+		die(device);
+	cfmakeraw(&raw);
+	raw.c_cflag |= CLOCAL;
+	cfsetspeed(&raw, B115200);
+	tcsetattr(fd, TCSANOW, &raw);
+	return fd;
+}
+
+/* Returns the process; *MASTER is our end of its terminal. */
+static pid_t start_on_terminal(char **argv, struct winsize *size, int *master)
+{
+	pid_t pid = forkpty(master, NULL, NULL, size);
+
+	if (pid < 0)
+		die("forkpty");
+	if (pid)
+		return pid;
+	ioperm(DEBUG_PORT, 1, 0);
+	execvp(argv[0], argv);
+	perror(argv[0]);
+	_exit(127);
+}
+
+/*
+ * Only the serial line's receiver is used: Bochs's loses interrupts when both
+ * directions are busy, and the debug port is faster.
+ */
+static void console(char **argv)
+{
+	struct winsize size = { .ws_row = atoi(argv[1]), .ws_col = atoi(argv[2]) };
+	struct pollfd fds[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	char input[256];
+	int status;
+	pid_t pid;
+	ssize_t n;
+
+	fds[0].fd = open_serial(argv[0]);
+	send_frame(CHANNEL_NOTE, (const unsigned char *)"ready", 5);
+	pid = start_on_terminal(argv + 3, &size, &fds[1].fd);
+	while (poll(fds, 2, -1) > 0) {
+		if (fds[1].revents && forward(fds[1].fd, CHANNEL_OUT) <= 0)
+			break;
+		if (!fds[0].revents)
+			continue;
+		n = read(fds[0].fd, input, sizeof(input));
+		if (n > 0 && write(fds[1].fd, input, n) < 0)
+			break;
+	}
+	waitpid(pid, &status, 0);
+	send_status(status);
 }
 
 static void power_off(void)
@@ -191,8 +260,14 @@ int main(int argc, char **argv)
 		die("/run/agent.lock");
 	if (ioperm(DEBUG_PORT, 1, 1))
 		die("ioperm");
-	if (argc > 2 && !strcmp(argv[1], "exec"))
-		return run(argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "exec")) {
+		run(argv + 2);
+		return 0;
+	}
+	if (argc > 5 && !strcmp(argv[1], "console")) {
+		console(argv + 2);
+		return 0;
+	}
 	if (argc == 3 && !strcmp(argv[1], "send")) {
 		while (forward(0, atoi(argv[2])) > 0)
 			;

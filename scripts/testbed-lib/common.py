@@ -60,6 +60,7 @@ class Progress:
         self.terminal = sys.stderr.isatty()
         self.text = ''
         self.shown = False
+        self.drawn = 0.0
 
     def elapsed(self):
         return time.monotonic() - self.started
@@ -70,6 +71,7 @@ class Progress:
         if self.quiet:
             return
         if self.terminal:
+            self.drawn = 0.0
             self.tick()
         else:
             print(f'testbed: [{self.elapsed():5.1f} s] {text}',
@@ -79,6 +81,9 @@ class Progress:
         """Redraw the elapsed time; call now and then while waiting."""
         if self.quiet or not self.terminal or not self.text:
             return
+        if self.elapsed() - self.drawn < 0.1:
+            return
+        self.drawn = self.elapsed()
         width = shutil.get_terminal_size().columns - 1
         line = f'testbed: [{self.elapsed():5.1f} s] {self.text}'[:width]
         sys.stderr.write('\r\033[K' + line)

@@ -35,6 +35,8 @@ MSRS = '0x0e7 0x0e8 0x1d9'
 
 STDOUT, STDERR, STATUS, FILES, NOTE, FAILURE = 1, 2, 3, 4, 5, 6
 
+STOPPED = 130			# the status of a run that the user ended
+
 BOOT_MARK = b'testbed: boot\n'
 
 # What the host kernel prints when something is wrong with it.
@@ -129,7 +131,7 @@ class Machine:
         self.cpus = 1
         self.memory = 1024
         self.disks = []
-        self.console = None	# a terminal device, for the serial port
+        self.terminal = None	# where its serial port leads
 
 
 def disk_lines(disks):
@@ -166,8 +168,9 @@ def configuration(bochs, machine, folder):
         'debug: action=ignore',
         f'log: "{folder}/bochs.log"',
     ]
-    if machine.console:
-        lines.append(f'com1: enabled=1, mode=term, dev="{machine.console}"')
+    if machine.terminal:
+        lines.append('com1: enabled=1, mode=term, '
+                     f'dev="{machine.terminal.device}"')
     return '\n'.join(lines) + '\n'
 
 
@@ -265,6 +268,9 @@ class Run:
             progress.step('loading modules')
         elif what == 'ready':
             progress.step('running the command')
+            if self.machine.terminal:
+                progress.clear()
+                self.machine.terminal.begin()
         elif what == 'off':
             self.off = True
 
@@ -301,14 +307,19 @@ class Run:
         """Until the machine is off, dead or out of time."""
         stream = Stream(self.frame, self.text)
         pipe = self.process.stdout.fileno()
+        terminal = self.machine.terminal
         while True:
-            ready, _, _ = select.select([pipe], [], [], 0.25)
+            others = terminal.readers() if terminal else []
+            ready, _, _ = select.select([pipe, *others], [], [], 0.25)
             progress.tick()
-            if ready:
+            if pipe in ready:
                 data = os.read(pipe, 1 << 16)
                 if not data:
                     return
                 stream.feed(data)
+            if set(ready) & set(others) and not terminal.handle():
+                self.status = STOPPED
+                return
             if self.off or self.failure or self.boots > 1:
                 return
             if self.over_time():

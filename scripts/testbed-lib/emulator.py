@@ -157,7 +157,8 @@ def configuration(bochs, machine, folder):
         f'memory: guest={machine.memory}, host={host}',
         f'romimage: file="{bochs.bios}", options=fastboot',
         f'vgaromimage: file="{bochs.vgabios}"',
-        f'clock: sync=none, time0={START_TIME}',
+        f'clock: sync={"slowdown" if machine.terminal else "none"}, '
+        f'time0={START_TIME}',
         'boot: disk',
         'ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15',
         *disk_lines(machine.disks),

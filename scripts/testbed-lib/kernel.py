@@ -212,10 +212,12 @@ def module_info(data):
 
 
 def module_depends(data):
-    for key, value in module_info(data):
-        if key == 'depends':
-            return [module_name(n) for n in value.split(',') if n]
-    return []
+    needed = dict(module_info(data)).get('depends', '')
+    return [module_name(n) for n in needed.split(',') if n]
+
+
+def module_release(data):
+    return dict(module_info(data)).get('vermagic', 'no kernel').split()[0]
 
 
 def find_kernel(spec):

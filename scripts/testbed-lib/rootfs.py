@@ -224,6 +224,11 @@ class Modules:
         if not path and not asked and name not in self.kernel.index():
             raise Error(f'kernel {self.kernel.release} has no module {name}')
         data = kernel.read_module(path or self.kernel.find(name))
+        built_for = kernel.module_release(data)
+        if built_for != self.kernel.release:
+            raise Error(f'{path} is built for {built_for}, but the machine '
+                        f'runs {self.kernel.release}: make KDIR=$(scripts/'
+                        'headers WHICH), and --kernel WHICH')
         for needed in kernel.module_depends(data):
             self._add(needed, '', False)
         self.order.append((name, data, parameters, asked))

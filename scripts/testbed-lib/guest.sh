@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+#
+# Shared by scripts/run and scripts/shell: the module, the guest, QEMU.
+
+tree=$(cd "$here/.." && pwd)
+guest=$tree/build/guests/run-${GUEST-6.1}
+
+if [ "${KVM-}" = intree ]; then
+	# The emulated processor's posted interrupts are not as the kernel
+	# expects; QEMU fails on paravirtual features without an in-kernel APIC.
+	module='kvm-intel enable_apicv=0'
+	cpu=host,kvm=off
+else
+	module=${KMOD-$tree/kvm.ko}
+	cpu=host
+	[ -e "$module" ] || {
+		echo "$(basename "$0"): no $module: run make first" >&2
+		exit 125
+	}
+fi
+
+prepare_guest() {
+	"$here/guest-initramfs" --kernel "${GUEST-6.1}" \
+		--module virtio_pci --module virtio_blk --module virtio_net \
+		--module af_packet --init "$here/testbed-lib/guest-init.sh" \
+		"$guest"
+}
+
+testbed_with_guest() {
+	"$here/testbed" --kernel "${KERNEL-6.1}" --module "$module" \
+		--package qemu-system-x86 --file "$guest:/root/guest" \
+		--file "$here/testbed-lib/run-guest.sh:/usr/bin/run-guest" "$@"
+}

@@ -367,13 +367,13 @@ static u64 spec_ctrl_bits(struct kvm_vcpu *vcpu)
 	return bits;
 }
 
+/* The backend loads the value at entry, and stores it if the guest may write. */
 static int get_spec_ctrl(struct kvm_vcpu *vcpu, u32 index, u64 *data,
 			 bool host)
 {
 	if (!host && !spec_ctrl_wanted(vcpu))
 		return 1;
-	if (backend->get_msr(vcpu, index, data))
-		*data = vcpu->msr.spec_ctrl;
+	*data = vcpu->msr.spec_ctrl;
 	return 0;
 }
 
@@ -384,7 +384,6 @@ static int set_spec_ctrl(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 	if (data & ~spec_ctrl_bits(vcpu))
 		return 1;
 	vcpu->msr.spec_ctrl = data;
-	backend->set_msr(vcpu, index, data);
 	return 0;
 }
 

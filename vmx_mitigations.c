@@ -48,7 +48,7 @@ static void fill_l1d(void)
 void vmx_flush_l1d(void)
 {
 	if (static_cpu_has(X86_FEATURE_FLUSH_L1D))
-		native_wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+		native_wrmsrq(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 	else
 		fill_l1d();
 }

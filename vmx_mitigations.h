@@ -43,7 +43,7 @@ static __always_inline void vmx_spec_ctrl_guest(const struct kvm_vcpu *vcpu)
 {
 	if (cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL) &&
 	    vcpu->msr.spec_ctrl != compat_host_spec_ctrl())
-		native_wrmsrl(MSR_IA32_SPEC_CTRL, vcpu->msr.spec_ctrl);
+		native_wrmsrq(MSR_IA32_SPEC_CTRL, vcpu->msr.spec_ctrl);
 }
 
 static __always_inline void vmx_spec_ctrl_host(struct kvm_vcpu *vcpu,
@@ -56,7 +56,7 @@ static __always_inline void vmx_spec_ctrl_host(struct kvm_vcpu *vcpu,
 	/* With IBRS the write itself is the barrier, whatever the value. */
 	if (cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS) ||
 	    vcpu->msr.spec_ctrl != compat_host_spec_ctrl())
-		native_wrmsrl(MSR_IA32_SPEC_CTRL, compat_host_spec_ctrl());
+		native_wrmsrq(MSR_IA32_SPEC_CTRL, compat_host_spec_ctrl());
 	barrier_nospec();
 }
 

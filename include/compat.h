@@ -44,6 +44,7 @@
 #include <linux/hrtimer.h>
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
+#include <linux/kvm.h>
 #include <linux/kvm_types.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
@@ -65,6 +66,9 @@
 #include <asm/spec-ctrl.h>
 #include <asm/tlbflush.h>
 #include <asm/trapnr.h>
+#ifdef HAVE_ASM_CPUID_API_H
+#include <asm/cpuid/api.h>
+#endif
 #ifdef HAVE_ASM_FRED_H
 #include <asm/fred.h>
 #endif
@@ -83,6 +87,8 @@
 #define wrmsrq			wrmsrl
 #define rdmsrq_safe		rdmsrl_safe
 #define wrmsrq_safe		wrmsrl_safe
+#define native_rdmsrq		__rdmsr
+#define native_wrmsrq		native_wrmsrl
 #endif
 
 #ifndef HAVE_HRTIMER_SETUP
@@ -124,6 +130,16 @@ static inline int compat_xfer_to_guest_mode_handle_work(struct kvm_vcpu *vcpu)
 	return xfer_to_guest_mode_handle_work(vcpu);
 #else
 	return xfer_to_guest_mode_handle_work();
+#endif
+}
+
+/* Fields that user space may change under us can have a warning in the name. */
+static inline bool compat_immediate_exit(const struct kvm_run *run)
+{
+#ifdef HAVE_KVM_RUN_UNSAFE_NAMES
+	return READ_ONCE(run->immediate_exit__unsafe);
+#else
+	return READ_ONCE(run->immediate_exit);
 #endif
 }
 

@@ -14,6 +14,7 @@
 #include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/hrtimer.h>
+#include <linux/kvm.h>
 #include <linux/kvm_types.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -66,6 +67,11 @@
 #error
 #endif
 
+//? HAVE_ASM_CPUID_API_H
+#if !__has_include(<asm/cpuid/api.h>)
+#error
+#endif
+
 //? HAVE_RDMSRQ
 	u64 value;
 
@@ -92,6 +98,9 @@
 
 //? HAVE_EVENTFD_SIGNAL_ONE_ARG eventfd_signal_mask
 	eventfd_signal((struct eventfd_ctx *)NULL);
+
+//? HAVE_KVM_RUN_UNSAFE_NAMES
+	(void)((struct kvm_run *)NULL)->immediate_exit__unsafe;
 
 //? HAVE_SHRINKER_ALLOC shrinker_alloc shrinker_register shrinker_free
 	shrinker_register(shrinker_alloc(0, "x"));

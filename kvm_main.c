@@ -4,10 +4,10 @@
  * vCPUs: which ioctl exists, what it takes, which capabilities are reported,
  * who lives how long, and the processors that come and go.
  *
- * What an ioctl does is elsewhere; here it is a row of a table. A row says
- * what its handler needs, and the dispatcher provides that: arguments copied
- * by the direction and size in the ioctl's own number, vcpu->mutex, a loaded
- * vCPU, kvm->srcu.
+ * What an ioctl does is elsewhere; here it is a row of a table. The handler
+ * of a row gets its argument copied, by the direction and the size that are
+ * in the ioctl's own number; that of a vCPU is called with vcpu->mutex held
+ * and the vCPU loaded.
  *
  * A VM lives as long as a file descriptor of it or of one of its vCPUs; a
  * vCPU lives as long as its VM. File descriptors hold the module.
@@ -411,7 +411,6 @@ static bool vm_refuses(const struct kvm *kvm)
  * that number; or, with IOCTL_RAW, the ioctl's argument itself.
  */
 #define IOCTL_RAW	BIT(0)
-#define IOCTL_LOAD	BIT(1)	/* vCPU loaded, kvm->srcu held */
 
 struct ioctl_row {
 	unsigned int cmd;
@@ -1041,8 +1040,8 @@ static long vcpu_set_signal_mask(struct kvm_vcpu *vcpu, void *arg)
 	return 0;
 }
 
-#define VCPU_ROW(cmd, fn)	{ cmd, IOCTL_LOAD, { .vcpu = fn } }
-#define VCPU_ROW_RAW(cmd, fn)	{ cmd, IOCTL_LOAD | IOCTL_RAW, { .vcpu = fn } }
+#define VCPU_ROW(cmd, fn)	{ cmd, 0, { .vcpu = fn } }
+#define VCPU_ROW_RAW(cmd, fn)	{ cmd, IOCTL_RAW, { .vcpu = fn } }
 
 /* KVM_RUN is not here: it goes its own, shorter way. */
 static const struct ioctl_row vcpu_ioctls[] = {
@@ -1080,14 +1079,11 @@ static long call_loaded(struct kvm_vcpu *vcpu, const struct ioctl_row *row,
 			void *data)
 {
 	long r;
-	int idx;
 
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
 	vcpu_load(vcpu);
-	idx = srcu_read_lock(&vcpu->kvm->srcu);
 	r = row->vcpu(vcpu, data);
-	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 	vcpu_put(vcpu);
 	mutex_unlock(&vcpu->mutex);
 	return r;

@@ -347,11 +347,14 @@ class Run:
         return [line for line in text.splitlines() if TROUBLE.search(line)]
 
     def why_dead(self):
-        """Bochs's own words, when it ended before the command did."""
-        path = os.path.join(self.folder, 'bochs.log')
-        words = []
-        if os.path.exists(path):
-            with open(path, errors='replace') as f:
-                words = [line.strip() for line in f if 'PANIC' in line or
-                         '>>PANIC<<' in line or 'rror' in line]
-        return '\n'.join(words[-5:])
+        """The emulator's own words, when it ended before the command did."""
+        words = self.console.decode('ascii', 'replace').splitlines() \
+            if not self.boots else []
+        for name in ('stderr', 'bochs.log'):
+            path = os.path.join(self.folder, name)
+            if os.path.exists(path):
+                with open(path, errors='replace') as f:
+                    words += f.read().splitlines()
+        telling = [w.strip() for w in words if 'PANIC' in w or
+                   re.search(r'[Ee]rror|not supported|unknown', w)]
+        return '\n'.join(telling[-5:])

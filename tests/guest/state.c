@@ -194,9 +194,15 @@ TEST(inject_exception_with_error_code)
 	vm_free(v->vm);
 }
 
+static void g_two_stops(void)
+{
+	guest_sync(0);
+	guest_sync(1);
+}
+
 TEST(inject_nmi_by_events)
 {
-	struct vcpu *v = guest_start(g_expect_ud);
+	struct vcpu *v = guest_start(g_two_stops);
 	struct kvm_vcpu_events e;
 
 	EVENTS_INIT(v, &e);
@@ -205,7 +211,7 @@ TEST(inject_nmi_by_events)
 	e.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
 	e.nmi.pending = 1;
 	WORKS(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
-	vcpu_go(v);
+	vcpu_until(v, STOP_SYNC);
 	EQ(G(v->vm, trap).count[VEC_NMI], 1);
 	vm_free(v->vm);
 }

@@ -264,15 +264,6 @@ enum kvm_request {
 	KVM_REQ_VM_DEAD,
 };
 
-/* One piece of an MMIO access, never crossing a page; see emulate.c. */
-struct kvm_mmio_fragment {
-	gpa_t gpa;
-	u8 data[64];
-	unsigned int len;
-};
-
-#define KVM_MAX_MMIO_FRAGMENTS	2
-
 struct x86_emulate_ctxt;
 struct kvm_emulator;
 
@@ -480,7 +471,7 @@ struct kvm_backend {
 	void (*handle_exit_irqoff)(struct kvm_vcpu *vcpu);
 	/*
 	 * The exit table: 1 resume the guest, 0 kvm_run is filled in, go to
-	 * user space, negative errno.
+	 * user space, negative errno. Takes kvm->srcu where it must.
 	 */
 	int (*handle_exit)(struct kvm_vcpu *vcpu);
 	/* The entry is called off: take back the event that was to go in. */
@@ -508,6 +499,8 @@ struct kvm_backend {
 	void (*set_dr7)(struct kvm_vcpu *vcpu, unsigned long dr7);
 	/* Guest debug or eff_db changed. */
 	void (*update_debug)(struct kvm_vcpu *vcpu);
+	/* Interrupts off: take the registers back from the guest. */
+	void (*sync_debug_regs)(struct kvm_vcpu *vcpu);
 	void (*set_root)(struct kvm_vcpu *vcpu, hpa_t root, int level);
 
 	/* MSRs that live in the VMCS or in backend tables; 1: not known. */
@@ -587,6 +580,17 @@ static inline bool kvm_request_pending(const struct kvm_vcpu *vcpu)
 	     ((vcpu) = xa_load(&(kvm)->vcpus, (i))); (i)++)
 
 /* ---- memslot.c ---------------------------------------------------------- */
+
+/* Around all that looks up a slot or touches guest memory. */
+static inline void kvm_vcpu_srcu_lock(struct kvm_vcpu *vcpu)
+{
+	vcpu->srcu_idx = srcu_read_lock(&vcpu->kvm->srcu);
+}
+
+static inline void kvm_vcpu_srcu_unlock(struct kvm_vcpu *vcpu)
+{
+	srcu_read_unlock(&vcpu->kvm->srcu, vcpu->srcu_idx);
+}
 
 int kvm_memory_init(struct kvm *kvm);		/* srcu, trees, mmu notifier */
 /* The VM is being destroyed: from now on notifiers find no slot. */
@@ -846,10 +850,5 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 			    u32 emultype, const void *insn, int len);
 /* IN or OUT of one item that the exit decoded. 1, 0 or -errno. */
 int kvm_fast_pio(struct kvm_vcpu *vcpu, unsigned int size, u16 port, bool in);
-/*
- * A write to emulated memory whose instruction needs no decoding because
- * something in the kernel takes any value (fast MMIO). True when taken.
- */
-bool kvm_fast_mmio(struct kvm_vcpu *vcpu, gpa_t gpa);
 
 #endif

@@ -252,6 +252,10 @@ static void inject_events(struct kvm_vcpu *vcpu)
 {
 	struct kvm_events *ev = &vcpu->ev;
 
+	/* While one is in service, the processor latches one more, no two. */
+	if (unlikely(atomic_read(&ev->nmi_pending) > 1) &&
+	    (ev->nmi_injected || backend->get_nmi_masked(vcpu)))
+		atomic_set(&ev->nmi_pending, 1);
 	if (!reinject_event(vcpu))
 		inject_new_event(vcpu);
 	if (unlikely(atomic_read(&ev->nmi_pending)))
@@ -315,6 +319,17 @@ static void guest_debug_load(struct kvm_vcpu *vcpu)
 	set_debugreg(vcpu->eff_db[1], 1);
 	set_debugreg(vcpu->eff_db[2], 2);
 	set_debugreg(vcpu->eff_db[3], 3);
+	if (vcpu->switch_db_regs & KVM_DEBUGREG_WONT_EXIT)
+		set_debugreg(vcpu->dr6, 6);
+}
+
+/* The exit has cleared DR7: nothing is armed. */
+static void guest_debug_put(struct kvm_vcpu *vcpu)
+{
+	if (!(vcpu->switch_db_regs & KVM_DEBUGREG_WONT_EXIT))
+		return;
+	backend->sync_debug_regs(vcpu);
+	set_debugreg(DR6_ONES, 6);
 }
 
 static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
@@ -347,6 +362,8 @@ static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
 
 	backend->run(vcpu);
 
+	if (unlikely(vcpu->switch_db_regs))
+		guest_debug_put(vcpu);
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 	vcpu->mode = OUTSIDE_GUEST_MODE;
@@ -362,11 +379,7 @@ static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
 	guest_timing_exit_irqoff();
 	local_irq_enable();
 	preempt_enable();
-
-	vcpu->srcu_idx = srcu_read_lock(&vcpu->kvm->srcu);
-	r = backend->handle_exit(vcpu);
-	srcu_read_unlock(&vcpu->kvm->srcu, vcpu->srcu_idx);
-	return r;
+	return backend->handle_exit(vcpu);
 }
 
 /*
@@ -432,9 +445,9 @@ static int complete_io(struct kvm_vcpu *vcpu)
 	if (!complete)
 		return 1;
 	vcpu->complete_userspace_io = NULL;
-	vcpu->srcu_idx = srcu_read_lock(&vcpu->kvm->srcu);
+	kvm_vcpu_srcu_lock(vcpu);
 	r = complete(vcpu);
-	srcu_read_unlock(&vcpu->kvm->srcu, vcpu->srcu_idx);
+	kvm_vcpu_srcu_unlock(vcpu);
 	return r;
 }
 
@@ -444,7 +457,7 @@ static int run_prepared(struct kvm_vcpu *vcpu)
 
 	if (r <= 0)
 		return r;
-	if (READ_ONCE(vcpu->run->immediate_exit) || signal_pending(current))
+	if (compat_immediate_exit(vcpu->run) || signal_pending(current))
 		return -EINTR;
 	return run_loop(vcpu);
 }

@@ -737,6 +737,20 @@ static void update_exception_bitmap(struct kvm_vcpu *vcpu)
 	vmcs_write32(EXCEPTION_BITMAP, bitmap);
 }
 
+static void vmx_sync_debug_regs(struct kvm_vcpu *vcpu)
+{
+	get_debugreg(vcpu->db[0], 0);
+	get_debugreg(vcpu->db[1], 1);
+	get_debugreg(vcpu->db[2], 2);
+	get_debugreg(vcpu->db[3], 3);
+	get_debugreg(vcpu->dr6, 6);
+	memcpy(vcpu->eff_db, vcpu->db, sizeof(vcpu->eff_db));
+	vcpu->dr7 = vmcs_readl(GUEST_DR7);
+	vcpu->switch_db_regs &= ~KVM_DEBUGREG_WONT_EXIT;
+	ctl_set(to_vmx(vcpu), VMX_CTL_CPU_MOV_DR_EXITING, true);
+	kvm_update_dr7(vcpu);
+}
+
 static void vmx_update_debug(struct kvm_vcpu *vcpu)
 {
 	update_exception_bitmap(vcpu);
@@ -1071,10 +1085,13 @@ static void vmx_cancel_injection(struct kvm_vcpu *vcpu)
 
 /* ---- entry -------------------------------------------------------------- */
 
-/* "Setting of state components": XCR0, XSS and PKRU are not in the VMCS. */
+/*
+ * XCR0, XSS and PKRU are not in the VMCS. The bits of CR4 that matter here are
+ * not the guest's own, so vcpu->cr4 has them without asking the VMCS.
+ */
 static __always_inline void guest_xstate_load(struct kvm_vcpu *vcpu)
 {
-	if (!(kvm_read_cr4(vcpu) & X86_CR4_OSXSAVE))
+	if (!(vcpu->cr4 & X86_CR4_OSXSAVE))
 		return;
 	if (vcpu->xcr0 != kvm_caps.xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->xcr0);
@@ -1084,7 +1101,7 @@ static __always_inline void guest_xstate_load(struct kvm_vcpu *vcpu)
 
 static __always_inline void host_xstate_load(struct kvm_vcpu *vcpu)
 {
-	if (!(kvm_read_cr4(vcpu) & X86_CR4_OSXSAVE))
+	if (!(vcpu->cr4 & X86_CR4_OSXSAVE))
 		return;
 	if (vcpu->xcr0 != kvm_caps.xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, kvm_caps.xcr0);
@@ -1096,7 +1113,7 @@ static bool guest_uses_pkru(struct kvm_vcpu *vcpu)
 {
 	return cpu_feature_enabled(X86_FEATURE_OSPKE) &&
 	       ((vcpu->xcr0 & XFEATURE_MASK_PKRU) ||
-		(kvm_read_cr4(vcpu) & X86_CR4_PKE));
+		(vcpu->cr4 & X86_CR4_PKE));
 }
 
 /* Into the guest and back; only what noinstr code may do. */
@@ -1557,8 +1574,9 @@ static int handle_wrmsr(struct kvm_vcpu *vcpu)
 
 static int handle_xsetbv(struct kvm_vcpu *vcpu)
 {
-	return complete_or_gp(vcpu, kvm_set_xcr(vcpu, vcpu->regs[VCPU_RCX],
-						edx_eax(vcpu)));
+	return complete_or_gp(vcpu, vmx_get_cpl(vcpu) ||
+			      kvm_set_xcr(vcpu, vcpu->regs[VCPU_RCX],
+					  edx_eax(vcpu)));
 }
 
 /* MONITOR and MWAIT exist for a guest only where its CPUID says so. */
@@ -1651,6 +1669,12 @@ static int handle_dr_access(struct kvm_vcpu *vcpu)
 	int dr = QUAL_DR_NUMBER(qual), gpr = QUAL_DR_GPR(qual);
 	unsigned long value;
 
+	/* Until the next exit that leaves vmx_run(), they are the guest's. */
+	if (!vcpu->guest_debug) {
+		ctl_set(to_vmx(vcpu), VMX_CTL_CPU_MOV_DR_EXITING, false);
+		vcpu->switch_db_regs |= KVM_DEBUGREG_WONT_EXIT;
+		return 1;
+	}
 	if ((dr == 4 || dr == 5) && (kvm_read_cr4(vcpu) & X86_CR4_DE))
 		return handle_undefined(vcpu);
 	if (vmx_get_cpl(vcpu))
@@ -1800,10 +1824,28 @@ static int unknown_exit(struct kvm_vcpu *vcpu, u32 reason)
 				  ARRAY_SIZE(data), data);
 }
 
+static int dispatch_exit(struct kvm_vcpu *vcpu, u32 reason)
+{
+	switch (reason) {
+	case EXIT_REASON_EPT_VIOLATION:
+		return handle_ept_violation(vcpu);
+	case EXIT_REASON_IO_INSTRUCTION:
+		return handle_io(vcpu);
+	case EXIT_REASON_EPT_MISCONFIG:
+		return handle_ept_misconfig(vcpu);
+	}
+	reason &= EXIT_REASON_BASIC;
+	if (reason >= ARRAY_SIZE(exit_handlers) || !exit_handlers[reason])
+		return unknown_exit(vcpu, to_vmx(vcpu)->exit_reason);
+	reason = array_index_nospec(reason, ARRAY_SIZE(exit_handlers));
+	return exit_handlers[reason](vcpu);
+}
+
 static int vmx_handle_exit(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 	u32 reason = vmx->exit_reason;
+	int r;
 
 	if (unlikely(vmx->entry_error))
 		return fail_entry(vcpu, vmx->entry_error == 1 ?
@@ -1811,23 +1853,15 @@ static int vmx_handle_exit(struct kvm_vcpu *vcpu)
 	if (unlikely(reason & EXIT_REASON_ENTRY_FAILED))
 		return fail_entry(vcpu, reason);
 
-	switch (reason) {
-	case EXIT_REASON_EXTERNAL_INTERRUPT:
+	/* These are frequent, and look at no guest memory. */
+	if (reason == EXIT_REASON_EXTERNAL_INTERRUPT)
 		return handle_external_interrupt(vcpu);
-	case EXIT_REASON_EPT_VIOLATION:
-		return handle_ept_violation(vcpu);
-	case EXIT_REASON_IO_INSTRUCTION:
-		return handle_io(vcpu);
-	case EXIT_REASON_MSR_WRITE:
+	if (reason == EXIT_REASON_MSR_WRITE)
 		return handle_wrmsr(vcpu);
-	case EXIT_REASON_EPT_MISCONFIG:
-		return handle_ept_misconfig(vcpu);
-	}
-	reason &= EXIT_REASON_BASIC;
-	if (reason >= ARRAY_SIZE(exit_handlers) || !exit_handlers[reason])
-		return unknown_exit(vcpu, vmx->exit_reason);
-	return exit_handlers[array_index_nospec(reason,
-						ARRAY_SIZE(exit_handlers))](vcpu);
+	kvm_vcpu_srcu_lock(vcpu);
+	r = dispatch_exit(vcpu, reason);
+	kvm_vcpu_srcu_unlock(vcpu);
+	return r;
 }
 
 /* ---- a new VMCS --------------------------------------------------------- */
@@ -2082,6 +2116,7 @@ const struct kvm_backend vmx_backend = {
 	.set_efer = vmx_set_efer,
 	.set_dr7 = vmx_set_dr7,
 	.update_debug = vmx_update_debug,
+	.sync_debug_regs = vmx_sync_debug_regs,
 	.set_root = vmx_set_root,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,

@@ -272,6 +272,7 @@ static int vcpu_publish(struct kvm *kvm, struct kvm_vcpu *vcpu)
 		xa_erase(&kvm->vcpus, vcpu->index);
 		return fd;
 	}
+	/* The vCPU before the count that lets others find it. */
 	smp_store_release(&kvm->nr_vcpus, vcpu->index + 1);
 	kvm_stats_vcpu_create(vcpu);
 	fd_install(fd, vcpu->file);

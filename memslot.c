@@ -390,13 +390,14 @@ static void restore_dirty(struct kvm_memory_slot *slot)
 static int get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log)
 {
 	struct kvm_memory_slot *slot = xa_load(&kvm->slots_by_id, log->slot);
-	unsigned long bytes;
+	size_t bytes;
 
 	if (!slot || !slot->dirty)
 		return -ENOENT;
 	collect_dirty(kvm, slot);
 	bytes = slot_dirty_bytes(slot);
-	if (!copy_to_user(log->dirty_bitmap, (void *)slot->dirty + bytes, bytes))
+	if (!copy_to_user(log->dirty_bitmap, (void *)slot->dirty + bytes,
+			  bytes))
 		return 0;
 	restore_dirty(slot);
 	return -EFAULT;
@@ -435,6 +436,7 @@ static void slots_hva_remove(struct kvm *kvm, struct kvm_memory_slot *slot)
 /* From the change of the tree on, answers from before are out of date. */
 static void slots_gen_advance(struct kvm *kvm)
 {
+	/* Whoever sees the new generation sees the new tree. */
 	smp_store_release(&kvm->slots_gen, kvm->slots_gen + 1);
 }
 

@@ -1,0 +1,1313 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * emulate.c - instructions and I/O that the processor hands to us: connects
+ * the instruction emulator with guest memory, registers, and user space.
+ *
+ * An access to memory that no slot backs is MMIO. User space serves it, in
+ * pieces of at most 8 bytes. A read stops the instruction: its answer goes
+ * into a log, and the instruction runs again from the start, with the log
+ * answering what has been asked before. A write is noted, the instruction
+ * completes, and then its writes go out one after the other. Port I/O works
+ * the same way, with its data in a page of its own. Between two calls of
+ * KVM_RUN the vCPU's registers are therefore always those of an instruction
+ * boundary: user space may read them, and may send the vCPU elsewhere, which
+ * drops the instruction that was waiting.
+ *
+ * x86_emulate.c knows the instructions; mmu.c translates; here is no page
+ * table and no VMCS field. Locking: vcpu->mutex is held, and kvm->srcu.
+ *
+ * Entry points: kvm_emulate_instruction(), kvm_fast_pio().
+ *
+ * SDM: "Instruction Set Reference"; the KVM API's documentation for what
+ * kvm_run holds at each exit.
+ */
+#include <linux/slab.h>
+#include <asm/debugreg.h>
+
+#include "include/compat.h"
+#include "kvm.h"
+#include "x86_emulate.h"
+
+/* What kvm_run can carry in one MMIO exit. */
+#define IO_PIECE	sizeof_field(struct kvm_run, mmio.data)
+/*
+ * The most that one instruction, or one iteration of a repeated one, may ask
+ * and post: 64 unaligned bytes are 9 pieces, POPA and PUSHA up to 8.
+ */
+#define MAX_ANSWERS	16
+#define MAX_POSTED	16
+
+struct io_piece {
+	gpa_t gpa;
+	unsigned int len;
+	u8 data[IO_PIECE];
+};
+
+/* A translation that stays good while one instruction runs, as a TLB's. */
+struct recent_page {
+	u64 lin;		/* of the page, or NO_PAGE */
+	gpa_t gpa;
+	u32 access;
+};
+#define NO_PAGE		1ull
+
+struct kvm_emulator {
+	struct x86_emulate_ctxt ctxt;
+	struct kvm_vcpu *vcpu;
+	unsigned long rflags;	/* as in the backend */
+	int error;		/* -errno behind an UNHANDLEABLE */
+	bool mmx_fault;		/* #MF is due */
+	bool step_exit;		/* KVM_EXIT_DEBUG is due after the I/O */
+
+	/* The last data pages translated, for reading and for writing. */
+	struct recent_page recent[2];
+	/* Where the access is that brought us here, or INVALID_GPA. */
+	gpa_t fault_gpa;
+	bool one_operand;	/* see one_operand() */
+
+	/* IO_NEEDED: how to go on, with the answer. */
+	int (*resume)(struct kvm_vcpu *vcpu);
+
+	/* MMIO reads that user space has answered, and the next to replay. */
+	unsigned int nr_answers, replayed;
+	struct io_piece answer[MAX_ANSWERS];
+
+	/* MMIO writes not yet delivered. */
+	unsigned int nr_posted, delivered;
+	struct io_piece posted[MAX_POSTED];
+
+	/* The port access that user space serves; its data is in pio_data. */
+	struct {
+		bool out;	/* posted */
+		bool answered;	/* IN: pio_data holds the answer */
+		u16 port;
+		u8 size;
+		u32 count;
+	} pio;
+};
+
+static struct kvm_emulator *to_emulator(struct x86_emulate_ctxt *ctxt)
+{
+	return container_of(ctxt, struct kvm_emulator, ctxt);
+}
+
+/* ---- translation -------------------------------------------------------- */
+
+static u32 walk_access(const struct x86_emulate_ctxt *ctxt, unsigned int access)
+{
+	u32 walk = access & X86_ACC_WRITE ? PFERR_WRITE : 0;
+
+	if (access & X86_ACC_SYSTEM)
+		return walk;
+	if (ctxt->cpl == 3)
+		return walk | PFERR_USER;
+	return ctxt->rflags & X86_EFLAGS_AC ? walk | WALK_AC : walk;
+}
+
+static int walk(struct x86_emulate_ctxt *ctxt, u64 lin, u32 access, gpa_t *gpa)
+{
+	struct x86_exception e;
+
+	if (likely(!kvm_gva_to_gpa(ctxt->vcpu, lin, access, gpa, &e)))
+		return X86EMUL_OK;
+	return x86_emul_pf(ctxt, e.cr2, e.error_code);
+}
+
+/* Where is the data at lin? The processor has translated it once already. */
+static int translate(struct x86_emulate_ctxt *ctxt, u64 lin,
+		     unsigned int access, gpa_t *gpa)
+{
+	struct kvm_emulator *em = to_emulator(ctxt);
+	struct recent_page *page = &em->recent[access & X86_ACC_WRITE];
+	u32 how = walk_access(ctxt, access);
+	int rc;
+
+	if (page->lin == (lin & PAGE_MASK) && page->access == how) {
+		*gpa = page->gpa | offset_in_page(lin);
+		return X86EMUL_OK;
+	}
+	if (em->one_operand && !offset_in_page(lin ^ em->fault_gpa)) {
+		*gpa = em->fault_gpa;
+	} else {
+		rc = walk(ctxt, lin, how, gpa);
+		if (rc)
+			return rc;
+	}
+	page->lin = lin & PAGE_MASK;
+	page->gpa = *gpa & PAGE_MASK;
+	page->access = how;
+	return X86EMUL_OK;
+}
+
+/*
+ * An access as the pages it touches: two at most, as far as the emulator
+ * makes any.
+ */
+struct span {
+	gpa_t gpa[2];
+	unsigned int len[2];
+	int pages;
+};
+
+static u64 next_page(const struct x86_emulate_ctxt *ctxt, u64 lin)
+{
+	u64 next = (lin & PAGE_MASK) + PAGE_SIZE;
+
+	return ctxt->mode == X86_MODE_PROT64 ? next : (u32)next;
+}
+
+static int translate_span(struct x86_emulate_ctxt *ctxt, u64 lin,
+			  unsigned int bytes, unsigned int access,
+			  struct span *span)
+{
+	unsigned int room = PAGE_SIZE - offset_in_page(lin);
+	int rc;
+
+	span->pages = 1;
+	span->len[0] = min(bytes, room);
+	rc = translate(ctxt, lin, access, &span->gpa[0]);
+	if (likely(bytes <= room) || rc)
+		return rc;
+	if (WARN_ON_ONCE(bytes - room > PAGE_SIZE))
+		return X86EMUL_UNHANDLEABLE;
+	span->pages = 2;
+	span->len[1] = bytes - room;
+	return translate(ctxt, next_page(ctxt, lin), access, &span->gpa[1]);
+}
+
+/*
+ * Does the instruction make no access but by the one operand that ModRM or an
+ * offset names? Then a page offset equal to that of the faulting access tells
+ * that this is it, and its translation is known. All others go through the
+ * stack, a descriptor table, or two string pointers as well.
+ */
+static bool one_operand(const struct x86_insn *insn)
+{
+	if (!insn->has_mem)
+		return false;
+	if (insn->map > 1 || insn->vex)
+		return true;
+	if (insn->map == 1)
+		switch (insn->opcode) {
+		case 0x00 ... 0x03:	/* LLDT, LGDT, LAR and their like */
+		case 0xb2:
+		case 0xb4 ... 0xb5:	/* LSS, LFS, LGS */
+			return false;
+		default:
+			return true;
+		}
+	switch (insn->opcode) {
+	case 0x8e ... 0x8f:		/* MOV to a segment register, POP */
+	case 0xc4 ... 0xc5:		/* LES, LDS */
+		return false;
+	case 0xff:			/* all but INC and DEC */
+		return !(insn->modrm & 0x30);
+	default:
+		return true;
+	}
+}
+
+/* ---- MMIO --------------------------------------------------------------- */
+
+static int resume_after_read(struct kvm_vcpu *vcpu);
+static int resume_after_in(struct kvm_vcpu *vcpu);
+
+static void fill_mmio_exit(struct kvm_vcpu *vcpu, const struct io_piece *piece,
+			   bool write)
+{
+	struct kvm_run *run = vcpu->run;
+
+	vcpu->stat.mmio_exits++;
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = piece->gpa;
+	run->mmio.len = piece->len;
+	run->mmio.is_write = write;
+	if (write)
+		memcpy(run->mmio.data, piece->data, sizeof(run->mmio.data));
+}
+
+static int give_up(struct kvm_emulator *em, int error)
+{
+	em->error = error;
+	return X86EMUL_UNHANDLEABLE;
+}
+
+/* The answer to a read, if user space has given it. */
+static const struct io_piece *replay_answer(struct kvm_emulator *em, gpa_t gpa,
+					    unsigned int len)
+{
+	const struct io_piece *a = &em->answer[em->replayed];
+
+	if (em->replayed == em->nr_answers)
+		return NULL;
+	if (a->gpa != gpa || a->len != len) {
+		/* Page tables or slots have changed: ask anew from here on. */
+		em->nr_answers = em->replayed;
+		return NULL;
+	}
+	em->replayed++;
+	return a;
+}
+
+static int ask(struct kvm_emulator *em, gpa_t gpa, unsigned int len)
+{
+	if (em->nr_answers == MAX_ANSWERS)
+		return give_up(em, 0);
+	em->answer[em->nr_answers].gpa = gpa;
+	em->answer[em->nr_answers].len = len;
+	em->resume = resume_after_read;
+	return X86EMUL_IO_NEEDED;
+}
+
+static int mmio_read(struct kvm_emulator *em, gpa_t gpa, u8 *data,
+		     unsigned int len)
+{
+	const struct io_piece *a;
+	unsigned int n;
+
+	for (; len; len -= n, data += n, gpa += n) {
+		n = min_t(unsigned int, len, IO_PIECE);
+		a = replay_answer(em, gpa, n);
+		if (!a)
+			return ask(em, gpa, n);
+		memcpy(data, a->data, n);
+	}
+	em->ctxt.stop = true;
+	return X86EMUL_OK;
+}
+
+/*
+ * A repeated instruction may write a coalesced area without ever stopping:
+ * its iterations are final when done. All else is posted, as it might yet be
+ * run again.
+ */
+static bool coalesce_now(struct kvm_emulator *em, gpa_t gpa, const u8 *data,
+			 unsigned int len)
+{
+	return em->ctxt.insn.rep && !em->nr_posted &&
+	       kvm_coalesce_write(em->vcpu, false, gpa, len, data);
+}
+
+static int mmio_write(struct kvm_emulator *em, gpa_t gpa, const u8 *data,
+		      unsigned int len)
+{
+	struct io_piece *p;
+	unsigned int n;
+
+	for (; len; len -= n, data += n, gpa += n) {
+		n = min_t(unsigned int, len, IO_PIECE);
+		if (coalesce_now(em, gpa, data, n))
+			continue;
+		if (em->nr_posted == MAX_POSTED)
+			return give_up(em, 0);
+		p = &em->posted[em->nr_posted++];
+		p->gpa = gpa;
+		p->len = n;
+		memcpy(p->data, data, n);
+		em->ctxt.stop = true;
+	}
+	return X86EMUL_OK;
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+/*
+ * The slot behind gpa. MMIO addresses are kept from displacing the slot that
+ * the vCPU remembers.
+ */
+static struct kvm_memory_slot *slot_at(struct kvm_emulator *em, gpa_t gpa)
+{
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+
+	if (gfn == em->fault_gpa >> PAGE_SHIFT)
+		return kvm_gfn_to_slot(em->vcpu->kvm, gfn);
+	return kvm_vcpu_gfn_to_slot(em->vcpu, gfn);
+}
+
+static int read_gpa(struct kvm_emulator *em, gpa_t gpa, void *data,
+		    unsigned int len)
+{
+	if (!slot_at(em, gpa))
+		return mmio_read(em, gpa, data, len);
+	if (likely(!kvm_read_guest_page(em->vcpu, gpa >> PAGE_SHIFT, data,
+					offset_in_page(gpa), len)))
+		return X86EMUL_OK;
+	return give_up(em, -EFAULT);
+}
+
+static int write_gpa(struct kvm_emulator *em, gpa_t gpa, const void *data,
+		     unsigned int len)
+{
+	struct kvm_memory_slot *slot = slot_at(em, gpa);
+
+	if (!slot || slot_readonly(slot))
+		return mmio_write(em, gpa, data, len);
+	if (likely(!kvm_write_guest_page(em->vcpu, gpa >> PAGE_SHIFT, data,
+					 offset_in_page(gpa), len)))
+		return X86EMUL_OK;
+	return give_up(em, -EFAULT);
+}
+
+static int em_read(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
+		   unsigned int bytes, unsigned int access)
+{
+	struct span span;
+	int rc;
+
+	rc = translate_span(ctxt, lin, bytes, access, &span);
+	if (!rc)
+		rc = read_gpa(to_emulator(ctxt), span.gpa[0], buf, span.len[0]);
+	if (likely(span.pages == 1) || rc)
+		return rc;
+	return read_gpa(to_emulator(ctxt), span.gpa[1], buf + span.len[0],
+			span.len[1]);
+}
+
+static int em_write(struct x86_emulate_ctxt *ctxt, u64 lin, const void *buf,
+		    unsigned int bytes, unsigned int access)
+{
+	struct span span;
+	int rc;
+
+	if (unlikely(to_emulator(ctxt)->mmx_fault))
+		return x86_emul_fault(ctxt, X86_TRAP_MF, false, 0);
+	rc = translate_span(ctxt, lin, bytes, access | X86_ACC_WRITE, &span);
+	if (!rc)
+		rc = write_gpa(to_emulator(ctxt), span.gpa[0], buf,
+			       span.len[0]);
+	if (likely(span.pages == 1) || rc)
+		return rc;
+	return write_gpa(to_emulator(ctxt), span.gpa[1], buf + span.len[0],
+			 span.len[1]);
+}
+
+static int em_fetch(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
+		    unsigned int bytes)
+{
+	u32 access = PFERR_FETCH | (ctxt->cpl == 3 ? PFERR_USER : 0);
+	struct kvm_emulator *em = to_emulator(ctxt);
+	gpa_t gpa;
+	int rc;
+
+	rc = walk(ctxt, lin, access, &gpa);
+	if (rc)
+		return rc;
+	/* Code in MMIO is more than user space can be asked for. */
+	if (kvm_read_guest_page(em->vcpu, gpa >> PAGE_SHIFT, buf,
+				offset_in_page(gpa), bytes))
+		return give_up(em, 0);
+	return X86EMUL_OK;
+}
+
+/* Locked across pages or an alignment boundary: not atomic, as documented. */
+static int split_cmpxchg(struct x86_emulate_ctxt *ctxt, u64 lin, void *old,
+			 const void *new, unsigned int bytes)
+{
+	u8 seen[16];
+	int rc;
+
+	rc = em_read(ctxt, lin, seen, bytes, X86_ACC_WRITE);
+	if (rc)
+		return rc;
+	if (!memcmp(seen, old, bytes))
+		return em_write(ctxt, lin, new, bytes, 0);
+	memcpy(old, seen, bytes);
+	return X86EMUL_OK;
+}
+
+static int em_cmpxchg(struct x86_emulate_ctxt *ctxt, u64 lin, void *old,
+		      const void *new, unsigned int bytes)
+{
+	struct kvm_emulator *em = to_emulator(ctxt);
+	struct kvm_memory_slot *slot;
+	gpa_t gpa;
+	int rc;
+
+	if (bytes > 16)
+		return give_up(em, 0);
+	if (lin & (bytes - 1))
+		return split_cmpxchg(ctxt, lin, old, new, bytes);
+	rc = translate(ctxt, lin, X86_ACC_WRITE, &gpa);
+	if (rc)
+		return rc;
+	slot = slot_at(em, gpa);
+	/* A device has no memory to compare: it gets the write. */
+	if (!slot || slot_readonly(slot))
+		return mmio_write(em, gpa, new, bytes);
+	if (kvm_cmpxchg_guest(em->vcpu, gpa, old, new, bytes) < 0)
+		return give_up(em, -EFAULT);
+	return X86EMUL_OK;
+}
+
+static int em_probe_write(struct x86_emulate_ctxt *ctxt, u64 lin,
+			  unsigned int bytes, unsigned int access)
+{
+	u32 how = walk_access(ctxt, access | X86_ACC_WRITE) | WALK_PEEK;
+	unsigned int room = PAGE_SIZE - offset_in_page(lin);
+	gpa_t gpa;
+	int rc;
+
+	rc = walk(ctxt, lin, how, &gpa);
+	if (rc || bytes <= room)
+		return rc;
+	return walk(ctxt, next_page(ctxt, lin), how, &gpa);
+}
+
+static bool em_plain(struct x86_emulate_ctxt *ctxt, u64 lin,
+		     unsigned int bytes, unsigned int access)
+{
+	struct x86_emul_exception saved = ctxt->exception;
+	struct kvm_memory_slot *slot;
+	gpa_t gpa;
+
+	if (translate(ctxt, lin, access, &gpa)) {
+		ctxt->exception = saved;
+		return false;
+	}
+	slot = slot_at(to_emulator(ctxt), gpa);
+	return slot && !((access & X86_ACC_WRITE) && slot_readonly(slot));
+}
+
+/* ---- ports -------------------------------------------------------------- */
+
+/* Fill kvm_run for a port access of which the data is in pio_data. */
+static void fill_pio_exit(struct kvm_vcpu *vcpu, bool in, u16 port,
+			  unsigned int size, u32 count)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = size;
+	run->io.port = port;
+	run->io.count = count;
+	run->io.data_offset = KVM_PIO_PAGE * PAGE_SIZE;
+}
+
+static int em_pio_in(struct x86_emulate_ctxt *ctxt, u16 port,
+		     unsigned int size, void *buf, unsigned int count)
+{
+	struct kvm_emulator *em = to_emulator(ctxt);
+
+	if (size * count > PAGE_SIZE)
+		return give_up(em, 0);
+	if (em->pio.answered && em->pio.port == port && em->pio.size == size &&
+	    em->pio.count == count) {
+		memcpy(buf, em->vcpu->pio_data, size * count);
+		ctxt->stop = true;
+		return X86EMUL_OK;
+	}
+	em->pio.answered = false;
+	em->pio.port = port;
+	em->pio.size = size;
+	em->pio.count = count;
+	em->resume = resume_after_in;
+	return X86EMUL_IO_NEEDED;
+}
+
+static int em_pio_out(struct x86_emulate_ctxt *ctxt, u16 port,
+		      unsigned int size, const void *buf, unsigned int count)
+{
+	struct kvm_emulator *em = to_emulator(ctxt);
+
+	while (count && kvm_coalesce_write(em->vcpu, true, port, size, buf)) {
+		buf += size;
+		count--;
+	}
+	if (!count)
+		return X86EMUL_OK;
+	if (size * count > PAGE_SIZE)
+		return give_up(em, 0);
+	memcpy(em->vcpu->pio_data, buf, size * count);
+	em->pio.out = true;
+	em->pio.port = port;
+	em->pio.size = size;
+	em->pio.count = count;
+	ctxt->stop = true;
+	return X86EMUL_OK;
+}
+
+/* ---- segments and tables ------------------------------------------------ */
+
+static_assert((int)X86_SEG_CS == VCPU_SEG_CS && (int)X86_SEG_GS == VCPU_SEG_GS);
+static_assert((int)X86_SEG_LDTR == VCPU_SEG_LDTR &&
+	      (int)X86_SEG_TR == VCPU_SEG_TR);
+
+static u64 em_segment_base(struct x86_emulate_ctxt *ctxt, enum x86_seg seg)
+{
+	struct kvm_segment s;
+
+	backend->get_segment(ctxt->vcpu, &s, (enum kvm_seg)seg);
+	return s.base;
+}
+
+static void em_get_segment(struct x86_emulate_ctxt *ctxt, enum x86_seg seg,
+			   struct x86_segment *s)
+{
+	struct kvm_segment k;
+
+	backend->get_segment(ctxt->vcpu, &k, (enum kvm_seg)seg);
+	s->base = k.base;
+	s->limit = k.limit;
+	s->selector = k.selector;
+	s->attr = k.type | k.dpl << X86_SEG_ATTR_DPL_SHIFT;
+	s->attr |= k.s ? X86_SEG_ATTR_S : 0;
+	s->attr |= k.present ? X86_SEG_ATTR_P : 0;
+	s->attr |= k.avl ? X86_SEG_ATTR_AVL : 0;
+	s->attr |= k.l ? X86_SEG_ATTR_L : 0;
+	s->attr |= k.db ? X86_SEG_ATTR_DB : 0;
+	s->attr |= k.g ? X86_SEG_ATTR_G : 0;
+	s->attr |= k.unusable ? X86_SEG_ATTR_UNUSABLE : 0;
+}
+
+static int em_set_segment(struct x86_emulate_ctxt *ctxt, enum x86_seg seg,
+			  const struct x86_segment *s)
+{
+	struct kvm_segment k = {
+		.base = s->base,
+		.limit = s->limit,
+		.selector = s->selector,
+		.type = s->attr & X86_SEG_ATTR_TYPE,
+		.s = !!(s->attr & X86_SEG_ATTR_S),
+		.dpl = (s->attr & X86_SEG_ATTR_DPL) >> X86_SEG_ATTR_DPL_SHIFT,
+		.present = !!(s->attr & X86_SEG_ATTR_P),
+		.avl = !!(s->attr & X86_SEG_ATTR_AVL),
+		.l = !!(s->attr & X86_SEG_ATTR_L),
+		.db = !!(s->attr & X86_SEG_ATTR_DB),
+		.g = !!(s->attr & X86_SEG_ATTR_G),
+		.unusable = !!(s->attr & X86_SEG_ATTR_UNUSABLE),
+	};
+
+	backend->set_segment(ctxt->vcpu, &k, (enum kvm_seg)seg);
+	return X86EMUL_OK;
+}
+
+static void em_get_dt(struct x86_emulate_ctxt *ctxt, enum x86_dt which,
+		      u64 *base, u16 *limit)
+{
+	struct kvm_dtable dt;
+
+	if (which == X86_DT_GDT)
+		backend->get_gdt(ctxt->vcpu, &dt);
+	else
+		backend->get_idt(ctxt->vcpu, &dt);
+	*base = dt.base;
+	*limit = dt.limit;
+}
+
+static int em_set_dt(struct x86_emulate_ctxt *ctxt, enum x86_dt which,
+		     u64 base, u16 limit)
+{
+	struct kvm_dtable dt = { .base = base, .limit = limit };
+
+	if (which == X86_DT_GDT)
+		backend->set_gdt(ctxt->vcpu, &dt);
+	else
+		backend->set_idt(ctxt->vcpu, &dt);
+	return X86EMUL_OK;
+}
+
+/* ---- control state ------------------------------------------------------ */
+
+static int ok_or_gp(struct x86_emulate_ctxt *ctxt, int refused)
+{
+	return refused ? x86_emul_fault(ctxt, X86_TRAP_GP, true, 0) :
+			 X86EMUL_OK;
+}
+
+static u64 em_get_cr(struct x86_emulate_ctxt *ctxt, unsigned int cr)
+{
+	struct kvm_vcpu *vcpu = ctxt->vcpu;
+
+	switch (cr) {
+	case 0:
+		return kvm_read_cr0(vcpu);
+	case 2:
+		return vcpu->cr2;
+	case 3:
+		return kvm_read_cr3(vcpu);
+	case 4:
+		return kvm_read_cr4(vcpu);
+	default:
+		return kvm_get_cr8(vcpu);
+	}
+}
+
+static int em_set_cr(struct x86_emulate_ctxt *ctxt, unsigned int cr, u64 val)
+{
+	struct kvm_vcpu *vcpu = ctxt->vcpu;
+
+	switch (cr) {
+	case 0:
+		return ok_or_gp(ctxt, kvm_set_cr0(vcpu, val));
+	case 2:
+		vcpu->cr2 = val;
+		return X86EMUL_OK;
+	case 3:
+		return ok_or_gp(ctxt, kvm_set_cr3(vcpu, val));
+	case 4:
+		return ok_or_gp(ctxt, kvm_set_cr4(vcpu, val));
+	default:
+		return ok_or_gp(ctxt, kvm_set_cr8(vcpu, val));
+	}
+}
+
+static u64 em_get_dr(struct x86_emulate_ctxt *ctxt, unsigned int dr)
+{
+	return kvm_get_dr(ctxt->vcpu, dr);
+}
+
+static int em_set_dr(struct x86_emulate_ctxt *ctxt, unsigned int dr, u64 val)
+{
+	return ok_or_gp(ctxt, kvm_set_dr(ctxt->vcpu, dr, val));
+}
+
+static int em_get_msr(struct x86_emulate_ctxt *ctxt, u32 msr, u64 *val)
+{
+	return ok_or_gp(ctxt, kvm_get_msr(ctxt->vcpu, msr, val, false));
+}
+
+static int em_set_msr(struct x86_emulate_ctxt *ctxt, u32 msr, u64 val)
+{
+	return ok_or_gp(ctxt, kvm_set_msr(ctxt->vcpu, msr, val, false));
+}
+
+static u64 em_get_xcr(struct x86_emulate_ctxt *ctxt, u32 xcr)
+{
+	const struct kvm_vcpu *vcpu = ctxt->vcpu;
+
+	return vcpu->xcr0;
+}
+
+static int em_set_xcr(struct x86_emulate_ctxt *ctxt, u32 xcr, u64 val)
+{
+	return ok_or_gp(ctxt, kvm_set_xcr(ctxt->vcpu, xcr, val));
+}
+
+static u64 em_get_efer(struct x86_emulate_ctxt *ctxt)
+{
+	const struct kvm_vcpu *vcpu = ctxt->vcpu;
+
+	return vcpu->efer;
+}
+
+static int em_cpuid(struct x86_emulate_ctxt *ctxt, u32 regs[4])
+{
+	kvm_cpuid(ctxt->vcpu, &regs[0], &regs[1], &regs[2], &regs[3]);
+	return X86EMUL_OK;
+}
+
+static int em_rdtsc(struct x86_emulate_ctxt *ctxt, u64 *tsc)
+{
+	*tsc = kvm_read_guest_tsc(ctxt->vcpu);
+	return X86EMUL_OK;
+}
+
+/* There are no performance counters. */
+static int em_rdpmc(struct x86_emulate_ctxt *ctxt, u32 index, u64 *val)
+{
+	return ok_or_gp(ctxt, 1);
+}
+
+/* What there is to do comes when the instruction is over: ctxt->halted. */
+static int em_hlt(struct x86_emulate_ctxt *ctxt)
+{
+	return X86EMUL_OK;
+}
+
+static int em_invlpg(struct x86_emulate_ctxt *ctxt, u64 lin)
+{
+	kvm_make_request(ctxt->vcpu, KVM_REQ_TLB_FLUSH_GUEST);
+	return X86EMUL_OK;
+}
+
+/* Caches are coherent with everything that a guest can reach. */
+static int em_wbinvd(struct x86_emulate_ctxt *ctxt)
+{
+	return X86EMUL_OK;
+}
+
+static void em_unblock_nmi(struct x86_emulate_ctxt *ctxt)
+{
+	backend->set_nmi_masked(ctxt->vcpu, false);
+}
+
+/* ---- vector registers --------------------------------------------------- */
+
+/*
+ * The guest's vector state is the state of this thread while KVM_RUN lasts;
+ * the host has not touched it. Legacy SSE reaches the low 16 bytes of the
+ * first 16 registers and leaves the rest alone; VEX clears what is above; EVEX
+ * reaches everything. Each is used only where the guest's XCR0 has allowed the
+ * instruction that needs it, so the processor has it.
+ */
+static void guest_fpu_begin(void)
+{
+	fpregs_lock();
+	compat_fpu_ensure_loaded();
+}
+
+static void guest_fpu_end(void)
+{
+	fpregs_unlock();
+}
+
+struct vec64 { u8 data[64]; };
+struct vec32 { u8 data[32]; };
+struct vec16 { u8 data[16]; };
+
+#define FOR_16_REGS(X)							\
+	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)				\
+	X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define FOR_32_REGS(X)							\
+	FOR_16_REGS(X)							\
+	X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23)			\
+	X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+
+#define STORE(insn, file, n)						\
+	case n:								\
+		asm volatile(insn " %%" file #n ", %0" : "=m" (*mem));	\
+		break;
+#define LOAD(insn, file, n)						\
+	case n:								\
+		asm volatile(insn " %0, %%" file #n : : "m" (*mem));	\
+		break;
+#define STORE_XMM(n)	STORE("movdqu", "xmm", n)
+#define STORE_YMM(n)	STORE("vmovdqu", "ymm", n)
+#define STORE_ZMM(n)	STORE("vmovdqu64", "zmm", n)
+#define LOAD_XMM(n)	LOAD("movdqu", "xmm", n)
+#define LOAD_YMM(n)	LOAD("vmovdqu", "ymm", n)
+#define LOAD_ZMM(n)	LOAD("vmovdqu64", "zmm", n)
+
+#define DEFINE_VEC_FN(name, type, regs)					\
+static void name(unsigned int index, type *mem)				\
+{									\
+	switch (index) {						\
+	regs								\
+	}								\
+}
+DEFINE_VEC_FN(store_xmm, struct vec16, FOR_16_REGS(STORE_XMM))
+DEFINE_VEC_FN(store_ymm, struct vec32, FOR_16_REGS(STORE_YMM))
+DEFINE_VEC_FN(store_zmm, struct vec64, FOR_32_REGS(STORE_ZMM))
+DEFINE_VEC_FN(load_xmm, const struct vec16, FOR_16_REGS(LOAD_XMM))
+DEFINE_VEC_FN(load_ymm, const struct vec32, FOR_16_REGS(LOAD_YMM))
+DEFINE_VEC_FN(load_zmm, const struct vec64, FOR_32_REGS(LOAD_ZMM))
+
+static void em_get_vec(struct x86_emulate_ctxt *ctxt, unsigned int index,
+		       void *buf, unsigned int bytes)
+{
+	struct vec64 v;
+
+	guest_fpu_begin();
+	if (index > 15 || bytes == 64)
+		store_zmm(index, &v);
+	else if (bytes == 32)
+		store_ymm(index, (struct vec32 *)&v);
+	else
+		store_xmm(index, (struct vec16 *)&v);
+	guest_fpu_end();
+	memcpy(buf, &v, bytes);
+}
+
+static void em_set_vec(struct x86_emulate_ctxt *ctxt, unsigned int index,
+		       const void *buf, unsigned int bytes, bool zero_upper)
+{
+	struct vec64 v = { };
+
+	memcpy(&v, buf, bytes);
+	guest_fpu_begin();
+	if (index > 15 || bytes == 64)
+		load_zmm(index, &v);
+	else if (zero_upper)
+		load_ymm(index, (struct vec32 *)&v);
+	else
+		load_xmm(index, (struct vec16 *)&v);
+	guest_fpu_end();
+}
+
+/*
+ * An MMX instruction first delivers a pending x87 exception; in the kernel,
+ * that would be ours ("x87 FPU Exceptions": the ES flag).
+ */
+static bool x87_exception_pending(struct kvm_emulator *em)
+{
+	u16 status;
+
+	asm volatile("fnstsw %0" : "=am" (status));
+	em->mmx_fault = status & BIT(7);
+	return em->mmx_fault;
+}
+
+#define STORE_MM(n)	STORE("movq", "mm", n)
+#define LOAD_MM(n)	LOAD("movq", "mm", n)
+#define FOR_8_REGS(X)	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define STORE_K(n)	STORE("kmovq", "k", n)
+DEFINE_VEC_FN(store_mm, u64, FOR_8_REGS(STORE_MM))
+DEFINE_VEC_FN(load_mm, const u64, FOR_8_REGS(LOAD_MM))
+DEFINE_VEC_FN(store_k, u64, FOR_8_REGS(STORE_K))
+
+static void em_get_mmx(struct x86_emulate_ctxt *ctxt, unsigned int index,
+		       u64 *val)
+{
+	*val = 0;
+	guest_fpu_begin();
+	if (!x87_exception_pending(to_emulator(ctxt)))
+		store_mm(index, val);
+	guest_fpu_end();
+}
+
+static void em_set_mmx(struct x86_emulate_ctxt *ctxt, unsigned int index,
+		       u64 val)
+{
+	guest_fpu_begin();
+	if (!x87_exception_pending(to_emulator(ctxt)))
+		load_mm(index, &val);
+	guest_fpu_end();
+}
+
+static u64 em_get_opmask(struct x86_emulate_ctxt *ctxt, unsigned int index)
+{
+	u64 val = 0;
+
+	guest_fpu_begin();
+	store_k(index, &val);
+	guest_fpu_end();
+	return val;
+}
+
+static const struct x86_emulate_ops emulate_ops = {
+	.read		= em_read,
+	.write		= em_write,
+	.fetch		= em_fetch,
+	.cmpxchg	= em_cmpxchg,
+	.probe_write	= em_probe_write,
+	.plain		= em_plain,
+	.segment_base	= em_segment_base,
+	.get_segment	= em_get_segment,
+	.set_segment	= em_set_segment,
+	.get_dt		= em_get_dt,
+	.set_dt		= em_set_dt,
+	.get_cr		= em_get_cr,
+	.set_cr		= em_set_cr,
+	.get_dr		= em_get_dr,
+	.set_dr		= em_set_dr,
+	.get_msr	= em_get_msr,
+	.set_msr	= em_set_msr,
+	.get_xcr	= em_get_xcr,
+	.set_xcr	= em_set_xcr,
+	.get_efer	= em_get_efer,
+	.cpuid		= em_cpuid,
+	.rdtsc		= em_rdtsc,
+	.rdpmc		= em_rdpmc,
+	.pio_in		= em_pio_in,
+	.pio_out	= em_pio_out,
+	.get_vec	= em_get_vec,
+	.set_vec	= em_set_vec,
+	.get_mmx	= em_get_mmx,
+	.set_mmx	= em_set_mmx,
+	.get_opmask	= em_get_opmask,
+	.hlt		= em_hlt,
+	.invlpg		= em_invlpg,
+	.wbinvd		= em_wbinvd,
+	.unblock_nmi	= em_unblock_nmi,
+};
+
+/* ---- registers in and out ----------------------------------------------- */
+
+static_assert((int)X86_NR_GPRS == VCPU_RIP &&
+	      sizeof(u64) == sizeof(unsigned long));
+
+static void load_registers(struct kvm_emulator *em)
+{
+	struct kvm_vcpu *vcpu = em->vcpu;
+
+	kvm_reg_read(vcpu, VCPU_RSP);
+	memcpy(em->ctxt.regs, vcpu->regs, sizeof(em->ctxt.regs));
+	em->ctxt.rip = kvm_rip_read(vcpu);
+	em->rflags = backend->get_rflags(vcpu);
+	em->ctxt.rflags = em->rflags;
+}
+
+static void store_registers(struct kvm_emulator *em)
+{
+	struct x86_emulate_ctxt *ctxt = &em->ctxt;
+	struct kvm_vcpu *vcpu = em->vcpu;
+	unsigned long dirty = ctxt->regs_dirty;
+	int reg;
+
+	for_each_set_bit(reg, &dirty, X86_NR_GPRS)
+		kvm_reg_write(vcpu, reg, ctxt->regs[reg]);
+	if (vcpu->regs[VCPU_RIP] != ctxt->rip)
+		kvm_rip_write(vcpu, ctxt->rip);
+	if (em->rflags != ctxt->rflags) {
+		backend->set_rflags(vcpu, ctxt->rflags);
+		em->rflags = ctxt->rflags;
+	}
+}
+
+static enum x86_emul_mode current_mode(struct kvm_emulator *em)
+{
+	struct kvm_vcpu *vcpu = em->vcpu;
+	int db, l;
+
+	if (!(kvm_read_cr0(vcpu) & X86_CR0_PE))
+		return X86_MODE_REAL;
+	if (em->rflags & X86_EFLAGS_VM)
+		return X86_MODE_VM86;
+	backend->get_cs_db_l(vcpu, &db, &l);
+	if (l && is_long_mode(vcpu))
+		return X86_MODE_PROT64;
+	return db ? X86_MODE_PROT32 : X86_MODE_PROT16;
+}
+
+/* Only what decoding needs; all else is set where it comes into use. */
+static void begin_instruction(struct kvm_emulator *em)
+{
+	struct x86_emulate_ctxt *ctxt = &em->ctxt;
+
+	load_registers(em);
+	ctxt->mode = current_mode(em);
+	ctxt->cpl = backend->get_cpl(em->vcpu);
+	ctxt->insn.fetched = 0;
+	em->error = 0;
+	em->mmx_fault = false;
+	em->one_operand = false;
+	em->fault_gpa = INVALID_GPA;
+	em->nr_answers = 0;
+	em->pio.answered = false;
+}
+
+/* ---- after the instruction ---------------------------------------------- */
+
+static u64 linear_rip(struct kvm_vcpu *vcpu)
+{
+	struct kvm_segment cs;
+
+	if (is_64bit_mode(vcpu))
+		return kvm_rip_read(vcpu);
+	backend->get_segment(vcpu, &cs, VCPU_SEG_CS);
+	return (u32)(cs.base + kvm_rip_read(vcpu));
+}
+
+/* KVM_EXIT_DEBUG for an instruction that a debugger has stepped over. */
+static int exit_step(struct kvm_vcpu *vcpu)
+{
+	struct kvm_debug_exit_arch *debug = &vcpu->run->debug.arch;
+
+	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+	debug->exception = X86_TRAP_DB;
+	debug->pad = 0;
+	debug->pc = linear_rip(vcpu);
+	debug->dr6 = DR_STEP | DR6_RESERVED;
+	debug->dr7 = vcpu->dr7;
+	return 0;
+}
+
+/*
+ * The processor would clear the blocking by STI and MOV SS, and trap if TF
+ * was set; a debugger takes precedence over the guest's own handler.
+ */
+static void retire(struct kvm_emulator *em, bool complete)
+{
+	const struct x86_emulate_ctxt *ctxt = &em->ctxt;
+	struct kvm_vcpu *vcpu = em->vcpu;
+	u32 shadow = 0;
+
+	if (complete) {
+		if (ctxt->shadow & X86_SHADOW_STI)
+			shadow = KVM_X86_SHADOW_INT_STI;
+		if (ctxt->shadow & X86_SHADOW_MOV_SS)
+			shadow = KVM_X86_SHADOW_INT_MOV_SS;
+		backend->set_interrupt_shadow(vcpu, shadow);
+	}
+	em->step_exit = false;
+	if (likely(!ctxt->trap && !vcpu->guest_debug))
+		return;
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		em->step_exit = complete || ctxt->trap;
+	else if (ctxt->trap)
+		kvm_queue_db(vcpu, DR_STEP);
+}
+
+static int after_io(struct kvm_vcpu *vcpu)
+{
+	return vcpu->emul->step_exit ? exit_step(vcpu) : 1;
+}
+
+/* Send posted writes on their way, as many as can go without an exit. */
+static int deliver_writes(struct kvm_vcpu *vcpu)
+{
+	struct kvm_emulator *em = vcpu->emul;
+	const struct io_piece *p;
+
+	while (em->delivered < em->nr_posted) {
+		p = &em->posted[em->delivered++];
+		if (kvm_coalesce_write(vcpu, false, p->gpa, p->len, p->data))
+			continue;
+		fill_mmio_exit(vcpu, p, true);
+		if (em->delivered < em->nr_posted)
+			vcpu->complete_userspace_io = deliver_writes;
+		else if (em->step_exit)
+			vcpu->complete_userspace_io = after_io;
+		return 0;
+	}
+	return after_io(vcpu);
+}
+
+static int deliver_pio(struct kvm_vcpu *vcpu)
+{
+	struct kvm_emulator *em = vcpu->emul;
+
+	fill_pio_exit(vcpu, false, em->pio.port, em->pio.size, em->pio.count);
+	if (em->step_exit)
+		vcpu->complete_userspace_io = after_io;
+	return 0;
+}
+
+static int inject_fault(struct kvm_emulator *em)
+{
+	const struct x86_emul_exception *from = &em->ctxt.exception;
+	struct x86_exception e = {
+		.vector = from->vector,
+		.has_error_code = from->has_error,
+		.error_code = from->error,
+		.cr2 = from->cr2,
+	};
+
+	kvm_inject_x86_exception(em->vcpu, &e);
+	return 1;
+}
+
+/* The data is laid out as emulation_failure in struct kvm_run. */
+static int fail(struct kvm_emulator *em)
+{
+	const struct x86_insn *insn = &em->ctxt.insn;
+	u64 data[3] = { };
+	u8 *bytes = (u8 *)&data[1];
+
+	if (em->error)
+		return em->error;
+	em->vcpu->stat.insn_emulation_fail++;
+	if (insn->fetched) {
+		data[0] = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		bytes[0] = min_t(u8, insn->fetched, 15);
+		memcpy(bytes + 1, insn->bytes, bytes[0]);
+	}
+	return kvm_internal_error(em->vcpu, KVM_INTERNAL_ERROR_EMULATION,
+				  ARRAY_SIZE(data), data);
+}
+
+static int finish(struct kvm_emulator *em, bool done)
+{
+	if (unlikely(em->mmx_fault)) {
+		kvm_queue_exception(em->vcpu, X86_TRAP_MF);
+		return 1;
+	}
+	store_registers(em);
+	retire(em, done);
+	if (em->nr_posted)
+		return deliver_writes(em->vcpu);
+	if (em->pio.out)
+		return deliver_pio(em->vcpu);
+	if (em->ctxt.halted)
+		return kvm_emulate_halt(em->vcpu);
+	return after_io(em->vcpu);
+}
+
+/* ---- running it --------------------------------------------------------- */
+
+/* User space must answer before the instruction can go on. */
+static int exit_for_answer(struct kvm_emulator *em)
+{
+	struct kvm_vcpu *vcpu = em->vcpu;
+
+	store_registers(em);
+	if (em->resume == resume_after_read)
+		fill_mmio_exit(vcpu, &em->answer[em->nr_answers], false);
+	else
+		fill_pio_exit(vcpu, true, em->pio.port, em->pio.size,
+			      em->pio.count);
+	vcpu->complete_userspace_io = em->resume;
+	return 0;
+}
+
+static int run_instruction(struct kvm_emulator *em)
+{
+	int rc;
+
+	em->recent[0].lin = NO_PAGE;
+	em->recent[1].lin = NO_PAGE;
+	em->replayed = 0;
+	em->nr_posted = 0;
+	em->delivered = 0;
+	em->pio.out = false;
+	rc = x86_emulate_insn(&em->ctxt);
+	switch (rc) {
+	case X86EMUL_OK:
+	case X86EMUL_RESTART:
+		return finish(em, rc == X86EMUL_OK);
+	case X86EMUL_FAULT:
+		store_registers(em);
+		return inject_fault(em);
+	case X86EMUL_IO_NEEDED:
+		return exit_for_answer(em);
+	default:
+		return fail(em);
+	}
+}
+
+/*
+ * User space is back with an answer. If it has meanwhile sent the vCPU
+ * elsewhere, by a reset say, the instruction is no more.
+ */
+static int resume(struct kvm_emulator *em)
+{
+	if (kvm_rip_read(em->vcpu) != em->ctxt.rip)
+		return 1;
+	load_registers(em);
+	return run_instruction(em);
+}
+
+static int resume_after_read(struct kvm_vcpu *vcpu)
+{
+	struct kvm_emulator *em = vcpu->emul;
+	struct io_piece *p = &em->answer[em->nr_answers++];
+
+	memcpy(p->data, vcpu->run->mmio.data, sizeof(p->data));
+	return resume(em);
+}
+
+static int resume_after_in(struct kvm_vcpu *vcpu)
+{
+	vcpu->emul->pio.answered = true;
+	return resume(vcpu->emul);
+}
+
+static int skip(struct kvm_emulator *em)
+{
+	struct x86_emulate_ctxt *ctxt = &em->ctxt;
+
+	ctxt->trap = ctxt->rflags & X86_EFLAGS_TF;
+	ctxt->rflags &= ~(u64)X86_EFLAGS_RF;
+	ctxt->rip += ctxt->insn.len;
+	if (ctxt->mode != X86_MODE_PROT64)
+		ctxt->rip = (u32)ctxt->rip;
+	store_registers(em);
+	retire(em, true);
+	return after_io(em->vcpu);
+}
+
+int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
+			    u32 emultype, const void *insn, int len)
+{
+	struct kvm_emulator *em = vcpu->emul;
+	int rc;
+
+	vcpu->stat.insn_emulation++;
+	begin_instruction(em);
+	if (len) {
+		memcpy(em->ctxt.insn.bytes, insn, len);
+		em->ctxt.insn.fetched = len;
+	}
+	rc = x86_decode_insn(&em->ctxt);
+	if (rc == X86EMUL_OK && (emultype & EMULTYPE_SKIP))
+		return skip(em);
+	if (rc == X86EMUL_OK) {
+		if (emultype & EMULTYPE_PF) {
+			em->fault_gpa = fault_gpa;
+			em->one_operand = one_operand(&em->ctxt.insn);
+		}
+		return run_instruction(em);
+	}
+	if (rc == X86EMUL_FAULT)
+		return inject_fault(em);
+	if ((emultype & EMULTYPE_UD) && !em->error) {
+		kvm_queue_exception(vcpu, X86_TRAP_UD);
+		return 1;
+	}
+	return fail(em);
+}
+
+/* ---- IN and OUT of one item --------------------------------------------- */
+
+/* The instruction is over, unless user space has gone elsewhere. */
+static int finish_fast_out(struct kvm_vcpu *vcpu)
+{
+	if (kvm_rip_read(vcpu) != vcpu->emul->ctxt.rip)
+		return 1;
+	return backend->skip_instruction(vcpu);
+}
+
+/*
+ * RIP moves on before the exit, so that nothing is left to do afterwards. Not
+ * under a debugger: its exit has to follow that for the port.
+ */
+static int fast_out(struct kvm_vcpu *vcpu, unsigned int size, u16 port)
+{
+	unsigned long val = vcpu->regs[VCPU_RAX];
+
+	if (kvm_coalesce_write(vcpu, true, port, size, &val))
+		return backend->skip_instruction(vcpu);
+	if (unlikely(vcpu->guest_debug)) {
+		vcpu->emul->ctxt.rip = kvm_rip_read(vcpu);
+		vcpu->complete_userspace_io = finish_fast_out;
+	} else {
+		backend->skip_instruction(vcpu);
+	}
+	*(u32 *)vcpu->pio_data = val;
+	fill_pio_exit(vcpu, false, port, size, 1);
+	return 0;
+}
+
+/* "IN": AL and AX leave the rest of RAX alone, EAX clears its upper half. */
+static int finish_fast_in(struct kvm_vcpu *vcpu)
+{
+	u32 val = READ_ONCE(*(u32 *)vcpu->pio_data);
+	unsigned long rax = vcpu->regs[VCPU_RAX];
+
+	if (kvm_rip_read(vcpu) != vcpu->emul->ctxt.rip)
+		return 1;
+	switch (vcpu->emul->pio.size) {
+	case 1:
+		rax = (rax & ~0xfful) | (u8)val;
+		break;
+	case 2:
+		rax = (rax & ~0xfffful) | (u16)val;
+		break;
+	default:
+		rax = val;
+	}
+	kvm_reg_write(vcpu, VCPU_RAX, rax);
+	return backend->skip_instruction(vcpu);
+}
+
+int kvm_fast_pio(struct kvm_vcpu *vcpu, unsigned int size, u16 port, bool in)
+{
+	if (!in)
+		return fast_out(vcpu, size, port);
+	vcpu->emul->ctxt.rip = kvm_rip_read(vcpu);
+	vcpu->emul->pio.size = size;
+	vcpu->complete_userspace_io = finish_fast_in;
+	fill_pio_exit(vcpu, true, port, size, 1);
+	return 0;
+}
+
+/* ---- creation ----------------------------------------------------------- */
+
+int kvm_emulator_create(struct kvm_vcpu *vcpu)
+{
+	struct kvm_emulator *em = kzalloc(sizeof(*em), GFP_KERNEL_ACCOUNT);
+
+	if (!em)
+		return -ENOMEM;
+	em->vcpu = vcpu;
+	em->ctxt.vcpu = vcpu;
+	em->ctxt.ops = &emulate_ops;
+	vcpu->emul = em;
+	return 0;
+}
+
+void kvm_emulator_free(struct kvm_vcpu *vcpu)
+{
+	kfree(vcpu->emul);
+}

@@ -134,17 +134,23 @@ static void call_test(const struct test *t)
 	end_test(PASSED);
 }
 
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
 /* Waits for the child; a child over its limit is killed and reported. */
 static void wait_child(pid_t pid, unsigned int seconds)
 {
-	struct timespec tick = { 0, 2000000 }, now, end;
+	struct timespec tick = { 0, 2000000 };
+	double end = now() + seconds;
 	int status;
 
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += seconds;
 	while (waitpid(pid, &status, WNOHANG) == 0) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec >= end.tv_sec) {
+		if (now() >= end) {
 			kill(pid, SIGKILL);
 			waitpid(pid, &status, 0);
 			shared->verdict = FAILED;
@@ -183,7 +189,7 @@ static void run_forked(const struct test *t)
 	wait_child(pid, t->seconds ? t->seconds : DEFAULT_SECONDS);
 }
 
-static void report(const struct test *t)
+static void report(const struct test *t, double seconds)
 {
 	unsigned int rows = shared->rows_ok + shared->rows_bad;
 
@@ -199,8 +205,9 @@ static void report(const struct test *t)
 		}
 		if (!rows)
 			passed++;
-		printf(rows ? "ok %s/%s (%u rows)\n" : "ok %s/%s\n",
+		printf(rows ? "ok %s/%s (%u rows)" : "ok %s/%s",
 		       program, t->name, rows);
+		printf(seconds >= 1 ? " %.1f s\n" : "\n", seconds);
 		break;
 	case SKIPPED:
 		skipped++;
@@ -215,6 +222,8 @@ static void report(const struct test *t)
 
 static void run_test(const struct test *t)
 {
+	double start = now();
+
 	memset(shared, 0, sizeof(*shared));
 	current = t->name;
 	rnd_state = seed;
@@ -222,7 +231,7 @@ static void run_test(const struct test *t)
 		run_forked(t);
 	else if (!setjmp(test_end))
 		call_test(t);
-	report(t);
+	report(t, now() - start);
 }
 
 static bool wanted(const struct test *t, char **patterns)
@@ -268,12 +277,12 @@ static char **options(char **argv)
 int main(int argc, char **argv)
 {
 	const struct test *t;
-	struct timespec now;
+	struct timespec clock;
 
 	(void)argc;
 	program = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
-	clock_gettime(CLOCK_REALTIME, &now);
-	seed = (u64)now.tv_sec * 1000000007ull + (u64)now.tv_nsec;
+	clock_gettime(CLOCK_REALTIME, &clock);
+	seed = (u64)clock.tv_sec * 1000000007ull + (u64)clock.tv_nsec;
 	argv = options(argv + 1);
 	runner = getpid();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,

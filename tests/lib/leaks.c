@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads /proc/meminfo and the module's reference count; see leaks.h.
+ * Reads /proc/meminfo, /proc/zoneinfo and the module's reference count; see
+ * leaks.h.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,17 +30,42 @@ static void read_file(const char *path, char *text, size_t size)
 		close(fd);
 }
 
-/* Empties caches, so that what is left is in use. */
-static void drop_caches(void)
+static void write_file(const char *path, const char *text)
 {
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+	int fd = open(path, O_WRONLY);
 
 	if (fd < 0)
 		return;
-	if (write(fd, "3", 1) != 1)
-		note("/proc/sys/vm/drop_caches cannot be written");
+	if (write(fd, text, strlen(text)) < 0)
+		note("%s cannot be written", path);
 	close(fd);
-	usleep(100000);
+}
+
+/*
+ * Empties caches, so that what is left is in use, and has the kernel fold the
+ * per-processor parts of its counters.
+ */
+static void drop_caches(void)
+{
+	write_file("/proc/sys/vm/drop_caches", "3");
+	usleep(50000);
+	write_file("/proc/sys/vm/stat_refresh", "1");
+}
+
+/* Free pages that wait in per-processor lists; MemFree leaves them out. */
+static long per_cpu_free_kb(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "r");
+	char line[256];
+	long pages = 0, n;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, " count: %ld", &n) == 1)
+			pages += n;
+	}
+	if (f)
+		fclose(f);
+	return pages * 4;
 }
 
 void usage_get(struct usage *u)
@@ -55,7 +81,8 @@ void usage_get(struct usage *u)
 	u->page_tables_kb = meminfo(text, "\nPageTables") +
 			    meminfo(text, "\nSecPageTables");
 	u->used_kb = meminfo(text, "MemTotal") - meminfo(text, "\nMemFree") -
-		     meminfo(text, "\nCached") - meminfo(text, "\nBuffers");
+		     meminfo(text, "\nCached") - meminfo(text, "\nBuffers") -
+		     per_cpu_free_kb();
 }
 
 /*

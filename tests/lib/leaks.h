@@ -12,7 +12,7 @@
 struct usage {
 	long slab_kb;			/* Slab: of /proc/meminfo */
 	long page_tables_kb;		/* PageTables + SecPageTables */
-	long used_kb;			/* MemTotal - MemFree - page cache */
+	long used_kb;			/* neither free nor page cache */
 	long module_refs;		/* users of kvm; -1: not a module */
 };
 

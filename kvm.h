@@ -665,6 +665,9 @@ void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init);
 /* KVM_RUN with the vCPU loaded: 0 or -EINTR, or another errno. */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu);
 
+/* user_work.c. 0, or -EINTR: a signal is pending. */
+int kvm_handle_user_work(void);
+
 void kvm_queue_exception(struct kvm_vcpu *vcpu, u8 vector);
 void kvm_queue_exception_e(struct kvm_vcpu *vcpu, u8 vector, u32 error_code);
 void kvm_queue_page_fault(struct kvm_vcpu *vcpu, unsigned long cr2,

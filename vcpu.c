@@ -382,33 +382,6 @@ static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
 	return backend->handle_exit(vcpu);
 }
 
-/*
- * Work that the kernel does on the way to user mode: what of it can be done
- * here is, the rest sends us there. 0, or an errno that ends KVM_RUN.
- *
- * (xfer_to_guest_mode_handle_work() would do, but up to 6.12 it writes to the
- * struct kvm_vcpu of the kernel's own KVM.)
- */
-static int handle_user_work(void)
-{
-	unsigned long work;
-
-	while ((work = read_thread_flags()) & XFER_TO_GUEST_MODE_WORK) {
-		if (work & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL))
-			return -EINTR;
-		if (work & _TIF_NOTIFY_RESUME) {
-			/*
-			 * Only the exit to user mode can do it. Look like an
-			 * interrupted system call that starts again by itself.
-			 */
-			set_thread_flag(TIF_NOTIFY_SIGNAL);
-			return -ERESTARTNOINTR;
-		}
-		schedule();
-	}
-	return 0;
-}
-
 static bool user_wants_interrupt_window(struct kvm_vcpu *vcpu)
 {
 	return vcpu->run->request_interrupt_window &&
@@ -429,7 +402,7 @@ static int run_loop(struct kvm_vcpu *vcpu)
 			return 0;
 		}
 		if (unlikely(__xfer_to_guest_mode_work_pending())) {
-			r = handle_user_work();
+			r = kvm_handle_user_work();
 			if (r)
 				return r;
 		}

@@ -124,15 +124,6 @@ static inline void compat_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
-static inline int compat_xfer_to_guest_mode_handle_work(struct kvm_vcpu *vcpu)
-{
-#ifdef HAVE_XFER_TO_GUEST_MODE_VCPU
-	return xfer_to_guest_mode_handle_work(vcpu);
-#else
-	return xfer_to_guest_mode_handle_work();
-#endif
-}
-
 /* Fields that user space may change under us can have a warning in the name. */
 static inline bool compat_immediate_exit(const struct kvm_run *run)
 {

@@ -558,25 +558,47 @@ static unsigned long max_pages(const struct kvm *kvm)
 	return max(pages, 64ul);
 }
 
+/*
+ * Free the pages of a list that the caller has filled by list_move() from
+ * kvm->mmu.pages. Freeing one may free others of the list, or be done by
+ * somebody else while mmu_lock was let go of; both take them off the list.
+ */
+static void zap_list(struct kvm *kvm, struct list_head *pages, bool may_sleep)
+{
+	struct kvm_mmu_page *sp;
+	LIST_HEAD(zapped);
+
+	while ((sp = list_first_entry_or_null(pages, struct kvm_mmu_page,
+					      link))) {
+		page_zap(kvm, sp, &zapped);
+		if (may_sleep && (need_resched() ||
+				  spin_needbreak(&kvm->mmu_lock))) {
+			zap_commit(kvm, &zapped);
+			cond_resched_lock(&kvm->mmu_lock);
+		}
+	}
+	zap_commit(kvm, &zapped);
+}
+
 /* Make room for one fault by freeing the oldest tables that are no roots. */
 static void reclaim_pages(struct kvm *kvm)
 {
 	unsigned long limit = max_pages(kvm) - FAULT_NR_PAGES;
 	struct kvm_mmu_page *sp, *prev;
-	LIST_HEAD(zapped);
+	unsigned long excess;
+	LIST_HEAD(oldest);
 
 	if (likely(kvm->mmu.nr_pages <= limit))
 		return;
-restart:
+	excess = kvm->mmu.nr_pages - limit;
 	list_for_each_entry_safe_reverse(sp, prev, &kvm->mmu.pages, link) {
-		if (kvm->mmu.nr_pages <= limit)
-			break;
 		if (sp->root_count || sp->role.level > PT_LEVEL_2M)
 			continue;
-		page_zap(kvm, sp, &zapped);
-		goto restart;
+		list_move(&sp->link, &oldest);
+		if (!--excess)
+			break;
 	}
-	zap_commit(kvm, &zapped);
+	zap_list(kvm, &oldest, false);
 }
 
 /* ---- roots -------------------------------------------------------------- */
@@ -1139,24 +1161,37 @@ static bool page_in_slot(const struct kvm_mmu_page *sp,
 /* Tables that served only this slot; what is left goes by reverse map. */
 static void zap_slot_tables(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
-	struct kvm_mmu_page *sp;
-	LIST_HEAD(zapped);
+	struct kvm_mmu_page *sp, *next;
+	LIST_HEAD(tables);
 
-restart:
-	list_for_each_entry(sp, &kvm->mmu.pages, link)
-		if (!sp->root_count && page_in_slot(sp, slot)) {
-			page_zap(kvm, sp, &zapped);
-			goto restart;
-		}
-	zap_commit(kvm, &zapped);
+	list_for_each_entry_safe(sp, next, &kvm->mmu.pages, link)
+		if (!sp->root_count && page_in_slot(sp, slot))
+			list_move(&sp->link, &tables);
+	zap_list(kvm, &tables, true);
+}
+
+/* So much of a slot is dealt with before others may have mmu_lock. */
+#define SLOT_STEP	KVM_PAGES_PER_LEVEL(PT_LEVEL_1G)
+
+/* fn, as of slot_for_each_rmap(), for the whole slot, and flush. May sleep. */
+static void slot_for_all(struct kvm *kvm, struct kvm_memory_slot *slot,
+			 rmap_fn fn)
+{
+	gfn_t gfn, end = slot_end(slot);
+
+	for (gfn = slot->base_gfn; gfn < end; gfn += SLOT_STEP) {
+		if (slot_for_each_level(kvm, slot, gfn,
+					min(gfn + SLOT_STEP, end), fn))
+			kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+		cond_resched_lock(&kvm->mmu_lock);
+	}
 }
 
 void kvm_mmu_slot_zap(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
 	spin_lock(&kvm->mmu_lock);
 	zap_slot_tables(kvm, slot);
-	if (slot_for_each_level(kvm, slot, slot->base_gfn, slot_end(slot), NULL))
-		kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	slot_for_all(kvm, slot, NULL);
 	spin_unlock(&kvm->mmu_lock);
 }
 
@@ -1173,9 +1208,7 @@ void kvm_mmu_zap_mmio(struct kvm *kvm)
 void kvm_mmu_slot_write_protect(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
 	spin_lock(&kvm->mmu_lock);
-	if (slot_for_each_level(kvm, slot, slot->base_gfn, slot_end(slot),
-				spte_write_protect))
-		kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	slot_for_all(kvm, slot, spte_write_protect);
 	spin_unlock(&kvm->mmu_lock);
 }
 
@@ -1248,14 +1281,11 @@ bool kvm_mmu_age_range(struct kvm *kvm, struct kvm_memory_slot *slot,
 
 void kvm_mmu_zap_all(struct kvm *kvm)
 {
-	struct kvm_mmu_page *sp;
-	LIST_HEAD(zapped);
+	LIST_HEAD(pages);
 
 	spin_lock(&kvm->mmu_lock);
-	while ((sp = list_first_entry_or_null(&kvm->mmu.pages,
-					      struct kvm_mmu_page, link)))
-		page_zap(kvm, sp, &zapped);
-	zap_commit(kvm, &zapped);
+	list_splice_init(&kvm->mmu.pages, &pages);
+	zap_list(kvm, &pages, true);
 	spin_unlock(&kvm->mmu_lock);
 }
 

@@ -100,7 +100,6 @@ enum {
 	S_V,			/* operand size */
 	S_Z,			/* operand size, at most 4 */
 	S_Y,			/* 8 with REX.W, else 4 */
-	S_DQ,			/* 16 with REX.W, else 8 */
 	S_NAT,			/* 8 in 64-bit mode, else 4 */
 	S_SX,			/* MOVSXD source: 2 or 4 */
 	S_FAR,			/* far pointer: operand size and 2 */
@@ -166,7 +165,6 @@ enum {
 #define Mv	FORM(K_MEM, S_V)
 #define Mp	FORM(K_MEM, S_FAR)
 #define Ma	FORM(K_MEM, S_PAIR)
-#define Mdq	FORM(K_MEM, S_DQ)
 #define Mdt	FORM(K_MEM, S_DT)
 #define Mx	FORM(K_MEM, S_X)
 #define Vx	FORM(K_VREG, S_X)
@@ -217,6 +215,7 @@ enum {
 #define R_SSE		0x020000u
 #define R_AVX		0x040000u
 #define R_EVEX		0x080000u
+#define R_IO		0x800000u	/* port in DX: permission comes first */
 #define R_L0		0x100000u	/* VEX.L must be 0 */
 #define R_L1		0x200000u	/* VEX.L must not be 0 */
 #define R_W0		0x400000u	/* VEX.W must be 0 in 64-bit mode */
@@ -353,8 +352,7 @@ static bool in_limit(const struct x86_segment *s, u64 ea, unsigned int bytes)
 
 	if ((s->attr & (X86_SEG_ATTR_CODE | X86_SEG_ATTR_EXPDOWN)) !=
 	    X86_SEG_ATTR_EXPDOWN)
-		/* A flat segment wraps without a fault. */
-		return last <= s->limit || s->limit == 0xffffffff;
+		return last <= s->limit;
 	top = s->attr & X86_SEG_ATTR_DB ? 0xffffffff : 0xffff;
 	return ea > s->limit && last <= top;
 }
@@ -650,8 +648,9 @@ static int decode_vex(struct x86_emulate_ctxt *ctxt)
 		if (i->bytes[i->len] < 0xc0)
 			return X86EMUL_OK;
 	}
-	if (!protected(ctxt) || vex_prefix_conflict(i))
+	if (!protected(ctxt))
 		return ud(ctxt);
+	i->bad_prefix = vex_prefix_conflict(i);
 	i->vex = true;
 	if (op == 0xc5)
 		rc = decode_vex2(ctxt);
@@ -876,7 +875,6 @@ static unsigned int form_bytes(const struct x86_emulate_ctxt *ctxt, u16 form)
 	case S_V: return i->op_bytes;
 	case S_Z: return i->op_bytes == 2 ? 2 : 4;
 	case S_Y: return w ? 8 : 4;
-	case S_DQ: return w ? 16 : 8;
 	case S_NAT: return mode64(ctxt) ? 8 : 4;
 	case S_SX: return i->op_bytes == 2 ? 2 : 4;
 	case S_FAR: return i->op_bytes + 2;
@@ -1019,6 +1017,8 @@ static int decode_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 		gpr_operand(ctxt, o, (i->modrm & 7) | (i->rex & 1) << 3);
 		break;
 	case K_SREG:
+		if ((reg & 7) > X86_SEG_GS)
+			return ud(ctxt);
 		o->type = X86_OP_SEG;
 		o->reg = reg & 7;
 		break;
@@ -1088,6 +1088,8 @@ static bool vex_legal(const struct x86_emulate_ctxt *ctxt)
 	const struct x86_insn *i = &ctxt->insn;
 	u32 flags = ctxt->op->flags;
 
+	if (i->bad_prefix)
+		return false;
 	if (i->vvvv && !vvvv_used(ctxt->op))
 		return false;
 	if ((flags & R_L0) && i->vl)
@@ -2103,13 +2105,6 @@ static int op_mov(struct x86_emulate_ctxt *ctxt)
 	return X86EMUL_OK;
 }
 
-static int op_mov_from_seg(struct x86_emulate_ctxt *ctxt)
-{
-	if (ctxt->src.reg > X86_SEG_GS)
-		return ud(ctxt);
-	return op_mov(ctxt);
-}
-
 static int op_movsx(struct x86_emulate_ctxt *ctxt)
 {
 	ctxt->dst.val = sign_extend(ctxt->src.val, ctxt->src.bytes);
@@ -2172,8 +2167,6 @@ static int op_cmpxchg_pair(struct x86_emulate_ctxt *ctxt)
 	bool equal;
 	int rc;
 
-	if (half == 8 && (ctxt->dst.lin & 15))
-		return gp(ctxt, 0);
 	memcpy(old, ctxt->dst.data, ctxt->dst.bytes);
 	memcpy(cmp, &ctxt->regs[X86_RAX], half);
 	memcpy((u8 *)cmp + half, &ctxt->regs[X86_RDX], half);
@@ -2471,16 +2464,18 @@ static int op_push(struct x86_emulate_ctxt *ctxt)
 /* The increment comes first: POP rSP ends with the value from the stack. */
 static int op_pop(struct x86_emulate_ctxt *ctxt)
 {
-	int rc = stack_read(ctxt, 0, &ctxt->dst.val, ctxt->dst.bytes);
+	struct x86_operand *d = &ctxt->dst;
+	int rc = stack_read(ctxt, 0, &d->val, d->bytes);
 
-	if (!rc && ctxt->dst.type == X86_OP_MEM)
-		rc = store_operand(ctxt, &ctxt->dst);
-	if (rc)
-		return rc;
-	move_sp(ctxt, ctxt->dst.bytes);
-	if (ctxt->dst.type == X86_OP_MEM)
-		ctxt->dst.type = X86_OP_NONE;
-	return X86EMUL_OK;
+	if (!rc && d->type == X86_OP_MEM) {
+		rc = operand_address(ctxt, d, K_RM, true);
+		if (!rc)
+			rc = store_operand(ctxt, d);
+		d->type = X86_OP_NONE;
+	}
+	if (!rc)
+		move_sp(ctxt, d->bytes);
+	return rc;
 }
 
 static int op_leave(struct x86_emulate_ctxt *ctxt)
@@ -2519,8 +2514,8 @@ static int frame_slot(struct x86_emulate_ctxt *ctxt, unsigned int n,
 	return linear(ctxt, X86_SEG_SS, sp, bytes, true, lin);
 }
 
-static int frame_push(struct x86_emulate_ctxt *ctxt, const struct frame *f,
-		      unsigned int bytes)
+static int frame_probe(struct x86_emulate_ctxt *ctxt, const struct frame *f,
+		       unsigned int bytes)
 {
 	unsigned int n;
 	u64 lin;
@@ -2535,6 +2530,16 @@ static int frame_push(struct x86_emulate_ctxt *ctxt, const struct frame *f,
 		if (rc)
 			return rc;
 	}
+	return X86EMUL_OK;
+}
+
+static int frame_write(struct x86_emulate_ctxt *ctxt, const struct frame *f,
+		       unsigned int bytes)
+{
+	unsigned int n;
+	u64 lin;
+	int rc;
+
 	for (n = 0; n < f->n; n++) {
 		rc = frame_slot(ctxt, n, bytes, &lin);
 		if (!rc)
@@ -2544,6 +2549,14 @@ static int frame_push(struct x86_emulate_ctxt *ctxt, const struct frame *f,
 	}
 	move_sp(ctxt, -(u64)(f->n * bytes));
 	return X86EMUL_OK;
+}
+
+static int frame_push(struct x86_emulate_ctxt *ctxt, const struct frame *f,
+		      unsigned int bytes)
+{
+	int rc = frame_probe(ctxt, f, bytes);
+
+	return rc ? rc : frame_write(ctxt, f, bytes);
 }
 
 static int op_pusha(struct x86_emulate_ctxt *ctxt)
@@ -2574,37 +2587,82 @@ static int op_popa(struct x86_emulate_ctxt *ctxt)
 	return X86EMUL_OK;
 }
 
+/* The stack pointer moved by @by, with the bits that do not count kept. */
+static u64 moved_sp(struct x86_emulate_ctxt *ctxt, u64 by)
+{
+	u64 sp = ctxt->regs[X86_RSP], m = size_mask(stack_bytes(ctxt));
+
+	return (sp & ~m) | ((sp + by) & m);
+}
+
+/*
+ * Enclosing frames are read after the pushes so far, which may lie over
+ * them; those bytes of *@val, read at rSP + @off, come from the frame.
+ */
+static void frame_overlay(struct x86_emulate_ctxt *ctxt,
+			  const struct frame *f, u64 off, u64 *val)
+{
+	unsigned int bytes = ctxt->insn.op_bytes, n;
+	u64 below, m = size_mask(stack_bytes(ctxt)), slot;
+
+	for (n = 0; n < bytes; n++) {
+		below = -(off + n) & m;
+		if (!below || below > f->n * bytes)
+			continue;
+		slot = (below - 1) / bytes;
+		memcpy((u8 *)val + n,
+		       (u8 *)&f->val[slot] + (slot + 1) * bytes - below, 1);
+	}
+}
+
+/* ENTER's frame: rBP, the enclosing frames' pointers, the new frame's. */
+static int enter_frame(struct x86_emulate_ctxt *ctxt, struct frame *f,
+		       unsigned int level, u64 frame)
+{
+	unsigned int bytes = ctxt->insn.op_bytes, n;
+	u64 bp, off = ctxt->regs[X86_RBP] - ctxt->regs[X86_RSP];
+	int rc;
+
+	frame_add(f, ctxt->regs[X86_RBP]);
+	for (n = 1; n < level; n++) {
+		off -= bytes;
+		rc = stack_read(ctxt, off, &bp, bytes);
+		if (rc)
+			return rc;
+		frame_overlay(ctxt, f, off, &bp);
+		frame_add(f, bp);
+	}
+	if (level)
+		frame_add(f, frame);
+	return X86EMUL_OK;
+}
+
 /* "ENTER": src is the frame's size, src2 its nesting level. */
 static int op_enter(struct x86_emulate_ctxt *ctxt)
 {
-	unsigned int bytes = ctxt->insn.op_bytes, sb = stack_bytes(ctxt);
-	unsigned int level = ctxt->src2.val & 31, n;
+	unsigned int bytes = ctxt->insn.op_bytes;
+	u64 frame = moved_sp(ctxt, -(u64)bytes), top, lin;
 	struct frame f = { .n = 0 };
-	u64 bp, frame, lin;
 	int rc;
 
-	frame = ctxt->regs[X86_RSP] - bytes;
-	frame_add(&f, ctxt->regs[X86_RBP]);
-	for (n = 1; n < level; n++) {
-		rc = stack_read(ctxt, ctxt->regs[X86_RBP] - n * bytes -
-				ctxt->regs[X86_RSP], &bp, bytes);
-		if (rc)
-			return rc;
-		frame_add(&f, bp);
-	}
-	if (level)
-		frame_add(&f, frame);
+	rc = enter_frame(ctxt, &f, ctxt->src2.val & 31, frame);
+	if (!rc)
+		rc = frame_probe(ctxt, &f, bytes);
+	if (rc)
+		return rc;
 	/* The new top of the stack has to be writable too. */
-	rc = linear(ctxt, X86_SEG_SS,
-		    (ctxt->regs[X86_RSP] - f.n * bytes - ctxt->src.val) &
-		    size_mask(sb), bytes, true, &lin);
+	top = moved_sp(ctxt, -(u64)(f.n * bytes + ctxt->src.val));
+	top &= size_mask(stack_bytes(ctxt));
+	rc = linear(ctxt, X86_SEG_SS, top, bytes, true, &lin);
+	if (!rc)
+		rc = check_alignment(ctxt, lin, bytes);
 	if (!rc)
 		rc = ctxt->ops->probe_write(ctxt, lin, bytes, 0);
 	if (!rc)
-		rc = frame_push(ctxt, &f, bytes);
+		rc = frame_write(ctxt, &f, bytes);
 	if (rc)
 		return rc;
-	set_gpr(ctxt, X86_RBP, bytes < sb ? bytes : sb, frame);
+	set_gpr(ctxt, X86_RBP, bytes, frame);
 	move_sp(ctxt, -ctxt->src.val);
 	return X86EMUL_OK;
 }
@@ -2893,9 +2951,11 @@ static int op_movs(struct x86_emulate_ctxt *ctxt)
 	return op_mov(ctxt);
 }
 
+/* CMPS and SCAS subtract the item at rDI, which is read second. */
 static int op_cmps(struct x86_emulate_ctxt *ctxt)
 {
-	return op_cmp(ctxt);
+	do_sub(ctxt, ctxt->src.val, ctxt->dst.val, 0, ctxt->dst.bytes);
+	return X86EMUL_OK;
 }
 
 /*
@@ -2919,9 +2979,7 @@ static int op_ins(struct x86_emulate_ctxt *ctxt)
 		ctxt->batch = bytes / item;
 	}
 	bytes = ctxt->batch * item;
-	rc = check_io(ctxt, port, item);
-	if (!rc)
-		rc = ctxt->ops->probe_write(ctxt, ctxt->dst.lin, bytes, 0);
+	rc = ctxt->ops->probe_write(ctxt, ctxt->dst.lin, bytes, 0);
 	if (!rc)
 		rc = ctxt->ops->pio_in(ctxt, port, item, buf, ctxt->batch);
 	if (!rc)
@@ -2935,10 +2993,8 @@ static int op_outs(struct x86_emulate_ctxt *ctxt)
 	u16 port = ctxt->regs[X86_RDX];
 	u8 buf[BATCH_BYTES];
 	u64 lin;
-	int rc = check_io(ctxt, port, item);
+	int rc = X86EMUL_OK;
 
-	if (rc)
-		return rc;
 	memcpy(buf, ctxt->src.data, item);
 	if (batch_allowed(ctxt)) {
 		bytes = batch_limit(ctxt);
@@ -3001,6 +3057,11 @@ static int emulate_string(struct x86_emulate_ctxt *ctxt)
 
 	if (ctxt->insn.rep && !read_count(ctxt))
 		return X86EMUL_OK;
+	if (ctxt->op->flags & R_IO) {
+		rc = check_io(ctxt, ctxt->regs[X86_RDX], item_bytes(ctxt));
+		if (rc)
+			return rc;
+	}
 	for (;;) {
 		rc = string_step(ctxt, &n);
 		if (rc)
@@ -3319,7 +3380,7 @@ static const struct x86_opcode group3_Eb[8] = UNARY_GROUP(Eb, Ib);
 static const struct x86_opcode group3_Ev[8] = UNARY_GROUP(Ev, Iz);
 
 static const struct x86_opcode group1a[8] = {
-	I1(op_pop, Ev, R_NORD | R_D64 | R_ESPUP),
+	I1(op_pop, Ev, R_NORD | R_D64 | R_ESPUP | R_NOMEM),
 };
 
 static const struct x86_opcode group4[8] = {
@@ -3348,7 +3409,7 @@ static const struct x86_opcode opcode63[2] = {
 
 /* To memory a selector is a word; in a register it is extended. */
 static const struct x86_opcode opcode8c[2] = {
-	I2(op_mov_from_seg, Ew, Sw, R_NORD), I2(op_mov_from_seg, Ev, Sw, R_NORD),
+	I2(op_mov, Ew, Sw, R_NORD), I2(op_mov, Ev, Sw, R_NORD),
 };
 
 /* Table "One-byte Opcode Map" */
@@ -3368,10 +3429,10 @@ static const struct x86_opcode map_one_byte[256] = {
 	[0x69] = I(op_imul3, Gv, Ev, Iz, R_NORD),
 	[0x6a] = I1(op_push, Ibs, R_D64 | R_NOWR),
 	[0x6b] = I(op_imul3, Gv, Ev, Ibs, R_NORD),
-	[0x6c] = I1(op_ins, Yb, R_STR | R_NORD | R_SELF),
-	[0x6d] = I1(op_ins, Yz, R_STR | R_NORD | R_SELF),
-	[0x6e] = I2(op_outs, 0, Xb, R_STR | R_NOWR),
-	[0x6f] = I2(op_outs, 0, Xz, R_STR | R_NOWR),
+	[0x6c] = I1(op_ins, Yb, R_STR | R_IO | R_NORD | R_SELF),
+	[0x6d] = I1(op_ins, Yz, R_STR | R_IO | R_NORD | R_SELF),
+	[0x6e] = I2(op_outs, 0, Xb, R_STR | R_IO | R_NOWR),
+	[0x6f] = I2(op_outs, 0, Xz, R_STR | R_IO | R_NOWR),
 	[0x70 ... 0x7f] = I1(op_jcc, Jb, R_F64 | R_NOWR),
 	[0x80] = SUB(T_GROUP, group1_EbIb), [0x81] = SUB(T_GROUP, group1_EvIz),
 	[0x82] = SUB(T_MODE, alias82), [0x83] = SUB(T_GROUP, group1_EvIbs),
@@ -3394,16 +3455,16 @@ static const struct x86_opcode map_one_byte[256] = {
 	[0xa2] = I2(op_mov, Ob, AL, R_NORD), [0xa3] = I2(op_mov, Ov, rAX, R_NORD),
 	[0xa4] = I2(op_movs, Yb, Xb, R_STR | R_NORD),
 	[0xa5] = I2(op_movs, Yv, Xv, R_STR | R_NORD),
-	[0xa6] = I2(op_cmps, Xb, Yb, R_STR | R_CMPS | R_NOWR),
-	[0xa7] = I2(op_cmps, Xv, Yv, R_STR | R_CMPS | R_NOWR),
+	[0xa6] = I2(op_cmps, Yb, Xb, R_STR | R_CMPS | R_NOWR),
+	[0xa7] = I2(op_cmps, Yv, Xv, R_STR | R_CMPS | R_NOWR),
 	[0xa8] = I2(op_test, AL, Ib, R_NOWR),
 	[0xa9] = I2(op_test, rAX, Iz, R_NOWR),
 	[0xaa] = I2(op_mov, Yb, AL, R_STR | R_NORD),
 	[0xab] = I2(op_mov, Yv, rAX, R_STR | R_NORD),
 	[0xac] = I2(op_mov, AL, Xb, R_STR | R_NORD),
 	[0xad] = I2(op_mov, rAX, Xv, R_STR | R_NORD),
-	[0xae] = I2(op_cmps, AL, Yb, R_STR | R_CMPS | R_NOWR),
-	[0xaf] = I2(op_cmps, rAX, Yv, R_STR | R_CMPS | R_NOWR),
+	[0xae] = I2(op_cmps, Yb, AL, R_STR | R_CMPS | R_NOWR),
+	[0xaf] = I2(op_cmps, Yv, rAX, R_STR | R_CMPS | R_NOWR),
 	[0xb0 ... 0xb7] = I2(op_mov, Zb, Ib, R_NORD),
 	[0xb8 ... 0xbf] = I2(op_mov, Zv, Iv, R_NORD),
 	[0xc0] = SUB(T_GROUP, group2_EbIb), [0xc1] = SUB(T_GROUP, group2_EvIb),
@@ -3439,8 +3500,12 @@ static const struct x86_opcode group8[8] = {
 	I2(op_btr, Ev, Ib, R_LOCK), I2(op_btc, Ev, Ib, R_LOCK),
 };
 
+static const struct x86_opcode group9_1_mem[2] = {
+	I1(op_cmpxchg_pair, Mq, R_LOCK), I1(op_cmpxchg_pair, Mo, R_LOCK | R_ALIGN),
+};
+
 static const struct x86_opcode group9_1[2] = {
-	I1(op_cmpxchg_pair, Mdq, R_LOCK), UD,
+	SUB(T_W, group9_1_mem), UD,
 };
 
 static const struct x86_opcode group9[8] = {

@@ -267,6 +267,7 @@ struct x86_insn {
 	u8 rex2;		/* EVEX: R' and V' as bits 4 of reg and vvvv */
 	bool vex;		/* VEX or EVEX encoding */
 	bool evex;
+	bool bad_prefix;	/* legacy prefix or REX before VEX */
 	u8 vvvv;		/* VEX register operand */
 	u8 vl;			/* VEX.L or EVEX.LL */
 	u8 evex_p3;		/* EVEX byte with z, b, aaa */

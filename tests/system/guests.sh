@@ -81,7 +81,6 @@ test_seabios_disk() {
 test_vga_text() {
 	qemu vm pc 256 -vga std $kernel -append "$(linux vga)"
 	wait_line vm '^GUEST-OK vga' 120
-	mkdir -p /out
 	wait_screen vm /out/vga 'row 8 GUEST-VGA the quick brown fox' 20
 	[ "$(grep -c '^row [1-8] GUEST-VGA the quick brown fox 0123456789$' \
 		/out/vga.txt)" = 8 ] || die 'rows are missing on the screen'
@@ -91,7 +90,6 @@ test_vga_text() {
 # 64 MiB here: it does not need more.
 test_memtest() {
 	qemu vm pc 64 -vga std -kernel $guests/memtest.bin
-	mkdir -p /out
 	wait_screen vm /out/memtest 'Memtest86\+' 60
 	wait_screen vm /out/memtest 'Test #[1-9]' 300
 	! grep -qE 'Errors: *[1-9]' /out/memtest.txt ||

@@ -13,7 +13,7 @@ here=$(dirname "$0")
 guests=/tests/guests
 share=/usr/share
 work=/tmp/system
-mkdir -p $work
+mkdir -p $work /out
 
 # Debian's QEMU as a user would start it, but for these.
 CPU=${CPU:-host}

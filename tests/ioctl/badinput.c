@@ -208,7 +208,12 @@ TEST(pointer_to_nothing)
 	finish();
 }
 
-/* The last byte of the structure is missing. */
+/* The last byte of the structure is missing; of a list, part of its count. */
+static u32 cut(u32 size)
+{
+	return size <= sizeof(struct kvm_cpuid2) ? 3 : size - 1;
+}
+
 TEST(pointer_to_too_little)
 {
 	u8 *end = page_before_hole(PROT_READ | PROT_WRITE) + PAGE;
@@ -223,7 +228,7 @@ TEST(pointer_to_too_little)
 		memset(end - PAGE, 0, PAGE);
 		check_row(calls[i].name,
 			  ioctl(fd_of(calls[i].target), calls[i].request,
-				end - size + 1), EFAULT);
+				end - cut(size)), EFAULT);
 	}
 	finish();
 }

@@ -619,6 +619,17 @@ static int get_one_msr_feature(struct kvm_vcpu *unused,
 	return kvm_get_msr_feature(entry->index, &entry->data);
 }
 
+/* The head is read whole, as the kernel's own KVM does: -EFAULT at its end. */
+static int get_nent(const struct kvm_cpuid2 __user *user, u32 *nent)
+{
+	struct kvm_cpuid2 head;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	*nent = head.nent;
+	return 0;
+}
+
 static int put_cpuid(struct kvm_cpuid2 __user *user,
 		     const struct kvm_cpuid_entry2 *entries, u32 nent)
 {
@@ -635,7 +646,7 @@ static long host_cpuid(struct kvm_cpuid2 __user *user,
 	u32 nent;
 	long r;
 
-	if (get_user(nent, &user->nent))
+	if (get_nent(user, &nent))
 		return -EFAULT;
 	if (!nent)
 		return -E2BIG;
@@ -947,7 +958,7 @@ static long vcpu_set_cpuid2(struct kvm_vcpu *vcpu, void *arg)
 	u32 nent;
 	long r;
 
-	if (get_user(nent, &user->nent))
+	if (get_nent(user, &nent))
 		return -EFAULT;
 	if (nent > KVM_MAX_CPUID_ENTRIES)
 		return -E2BIG;
@@ -1003,7 +1014,7 @@ static long vcpu_get_cpuid2(struct kvm_vcpu *vcpu, void *arg)
 	struct kvm_cpuid2 __user *user = raw_user_ptr(arg);
 	u32 room;
 
-	if (get_user(room, &user->nent))
+	if (get_nent(user, &room))
 		return -EFAULT;
 	if (room < vcpu->nr_cpuid)
 		return -E2BIG;

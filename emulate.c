@@ -28,6 +28,7 @@
 #include "kvm.h"
 #include "x86_emulate.h"
 
+#define MAX_INSN_BYTES	15	/* of an instruction */
 /* What kvm_run can carry in one MMIO exit. */
 #define IO_PIECE	sizeof_field(struct kvm_run, mmio.data)
 /*
@@ -64,6 +65,7 @@ struct kvm_emulator {
 	/* Where the access is that brought us here, or INVALID_GPA. */
 	gpa_t fault_gpa;
 	bool one_operand;	/* see one_operand() */
+	bool no_slot;		/* at fault_gpa */
 
 	/* IO_NEEDED: how to go on, with the answer. */
 	int (*resume)(struct kvm_vcpu *vcpu);
@@ -320,7 +322,8 @@ static struct kvm_memory_slot *slot_at(struct kvm_emulator *em, gpa_t gpa)
 	gfn_t gfn = gpa >> PAGE_SHIFT;
 
 	if (gfn == em->fault_gpa >> PAGE_SHIFT)
-		return kvm_gfn_to_slot(em->vcpu->kvm, gfn);
+		return em->no_slot ? NULL :
+				     kvm_gfn_to_slot(em->vcpu->kvm, gfn);
 	return kvm_vcpu_gfn_to_slot(em->vcpu, gfn);
 }
 
@@ -381,6 +384,33 @@ static int em_write(struct x86_emulate_ctxt *ctxt, u64 lin, const void *buf,
 			 span.len[1]);
 }
 
+/*
+ * As many bytes as an instruction can have, in two reads of a size that is
+ * cheap. What lies behind them in the page is there as well.
+ */
+static int fetch_fast(struct kvm_vcpu *vcpu, gpa_t gpa, u8 *buf)
+{
+	u64 words[2];
+	int r;
+
+	r = kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, &words[0],
+				offset_in_page(gpa), 8);
+	if (!r)
+		r = kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, &words[1],
+					offset_in_page(gpa) + 8, 8);
+	memcpy(buf, words, MAX_INSN_BYTES);
+	return r;
+}
+
+static int fetch_page(struct kvm_vcpu *vcpu, gpa_t gpa, void *buf,
+		      unsigned int bytes)
+{
+	if (bytes == MAX_INSN_BYTES && offset_in_page(gpa) <= PAGE_SIZE - 16)
+		return fetch_fast(vcpu, gpa, buf);
+	return kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, buf,
+				   offset_in_page(gpa), bytes);
+}
+
 static int em_fetch(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
 		    unsigned int bytes)
 {
@@ -393,8 +423,7 @@ static int em_fetch(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
 	if (rc)
 		return rc;
 	/* Code in MMIO is more than user space can be asked for. */
-	if (kvm_read_guest_page(em->vcpu, gpa >> PAGE_SHIFT, buf,
-				offset_in_page(gpa), bytes))
+	if (fetch_page(em->vcpu, gpa, buf, bytes))
 		return give_up(em, 0);
 	return X86EMUL_OK;
 }
@@ -1165,6 +1194,7 @@ static int resume(struct kvm_emulator *em)
 	if (kvm_rip_read(em->vcpu) != em->ctxt.rip)
 		return 1;
 	load_registers(em);
+	em->no_slot = false;	/* slots may have changed */
 	return run_instruction(em);
 }
 
@@ -1216,6 +1246,7 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 		if (emultype & EMULTYPE_PF) {
 			em->fault_gpa = fault_gpa;
 			em->one_operand = one_operand(&em->ctxt.insn);
+			em->no_slot = emultype & EMULTYPE_MMIO;
 		}
 		return run_instruction(em);
 	}

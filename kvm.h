@@ -839,7 +839,8 @@ bool kvm_is_canonical(const struct kvm_vcpu *vcpu, u64 la);
 int kvm_emulator_create(struct kvm_vcpu *vcpu);
 void kvm_emulator_free(struct kvm_vcpu *vcpu);
 
-#define EMULTYPE_PF		BIT(0)	/* an access at fault_gpa is MMIO or a write-protected table */
+#define EMULTYPE_PF		BIT(0)	/* a data access at fault_gpa must be emulated */
+#define EMULTYPE_MMIO		BIT(3)	/* ... and no slot is there */
 #define EMULTYPE_SKIP		BIT(1)	/* only step over the instruction */
 #define EMULTYPE_UD		BIT(2)	/* an intercepted #UD: re-raise it unless known */
 

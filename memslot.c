@@ -83,14 +83,24 @@ static void __user *gfn_to_user(struct kvm_memory_slot *slot, gfn_t gfn,
 	return (void __user *)(slot_gfn_to_hva(slot, gfn) + offset);
 }
 
+/* Most reads are of a page-table entry: at once, and without more ado. */
+static int read_user(void *data, const void __user *from, unsigned int len)
+{
+	if (len == sizeof(u64))
+		return get_user(*(u64 *)data, (const u64 __user *)from);
+	if (len == sizeof(u32))
+		return get_user(*(u32 *)data, (const u32 __user *)from);
+	return copy_from_user(data, from, len) ? -EFAULT : 0;
+}
+
 int kvm_read_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, void *data,
 			unsigned int offset, unsigned int len)
 {
 	struct kvm_memory_slot *slot = kvm_vcpu_gfn_to_slot(vcpu, gfn);
 
-	if (!slot || copy_from_user(data, gfn_to_user(slot, gfn, offset), len))
+	if (!slot)
 		return -EFAULT;
-	return 0;
+	return read_user(data, gfn_to_user(slot, gfn, offset), len);
 }
 
 int kvm_write_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, const void *data,

@@ -21,7 +21,6 @@ typedef unsigned long long u64;
 #ifndef BIT
 #define BIT(n)			(1ul << (n))
 #endif
-#define unlikely(x)		__builtin_expect(!!(x), 0)
 #define BIT_ULL(n)		(1ull << (n))
 #define GENMASK_ULL(h, l)	((~0ull << (l)) & (~0ull >> (63 - (h))))
 #endif
@@ -97,7 +96,10 @@ struct guest_paging {
 	u64 rsvd[PAGING_MAX_LEVELS][2];
 };
 
-/* What a walk saw. Arrays are by level - 1, valid from root_level to level. */
+/*
+ * What a walk saw, whether or not it ended in a fault. Arrays are by
+ * level - 1, valid from root_level to level.
+ */
 struct guest_walk {
 	u8 root_level;
 	u8 level;		/* of the last entry looked at: OK, the leaf */
@@ -107,7 +109,6 @@ struct guest_walk {
 	u64 gpa;		/* OK: the translation */
 	u64 pte[PAGING_MAX_LEVELS];
 	u64 pte_gpa[PAGING_MAX_LEVELS];	/* not of a PAE PDPTE */
-	u8 pte_access[PAGING_MAX_LEVELS];	/* of the path down to here */
 };
 
 /* The frame of the table at a level. */

@@ -114,12 +114,13 @@ static inline bool PT(is_leaf)(const struct guest_paging *p, PT_ENTRY pte,
 	return (pte & PTE_PAGE_SIZE) && (PT_FORMAT != PT_32 || p->pse);
 }
 
-static inline u32 PT(rights)(PT_ENTRY pte)
+/* The rights that entries give together: what they all have, what any has. */
+static inline u32 PT(rights)(PT_ENTRY all, PT_ENTRY any)
 {
-	u32 pta = pte & (PTA_WRITE | PTA_USER);
+	u32 pta = all & (PTA_WRITE | PTA_USER);
 
 	/* Without EFER.NXE the bit is reserved: it is clear here. */
-	if (PT_FORMAT == PT_32 || !(pte & PTE_NX))
+	if (PT_FORMAT == PT_32 || !(any & PTE_NX))
 		pta |= PTA_EXEC;
 	return pta;
 }
@@ -198,23 +199,13 @@ static int PT(mark)(WALK_CTX *ctx, struct guest_walk *walk, u32 access)
 			      PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED);
 }
 
-/* ---- the walk ----------------------------------------------------------- */
-
-static inline int PT(see_entry)(const struct guest_paging *p,
-				struct guest_walk *walk, u32 access,
-				PT_ENTRY pte)
+static inline bool PT(marked)(PT_ENTRY all, PT_ENTRY leaf, u32 access)
 {
-	int i = walk->level - 1;
-
-	walk->pte[i] = pte;
-	if (!(pte & PTE_PRESENT))
-		return PT(fault)(p, walk, access, 0);
-	if (unlikely(pte & p->rsvd[i][!!(pte & PTE_PAGE_SIZE)]))
-		return PT(fault)(p, walk, access, PFERR_PRESENT | PFERR_RSVD);
-	walk->access &= PT(rights)(pte);
-	walk->pte_access[i] = walk->access;
-	return WALK_OK;
+	return (all & PTE_ACCESSED) &&
+	       ((leaf & PTE_DIRTY) || !(access & PFERR_WRITE));
 }
+
+/* ---- the walk ----------------------------------------------------------- */
 
 /* The table of the first level that is in memory, or a fault. */
 static inline int PT(root)(const struct guest_paging *p,
@@ -223,14 +214,12 @@ static inline int PT(root)(const struct guest_paging *p,
 {
 	walk->root_level = p->levels;
 	walk->level = p->levels;
-	walk->access = PTA_ALL;
 	*table = p->cr3 & PT_ADDR_MASK;
 	if (PT_FORMAT == PT_PAE) {
 		u64 pdpte = p->pdpte[lin >> 30 & 3];
 
 		/* Its reserved bits were checked when it was loaded. */
 		walk->pte[2] = pdpte;
-		walk->pte_access[2] = PTA_ALL;
 		if (!(pdpte & PTE_PRESENT))
 			return PT(fault)(p, walk, access, 0);
 		*table = pdpte & PT_ADDR_MASK;
@@ -242,31 +231,39 @@ static inline int PT(root)(const struct guest_paging *p,
 static int PT(walk_once)(WALK_CTX *ctx, const struct guest_paging *p, u64 lin,
 			 u32 access, struct guest_walk *walk)
 {
-	PT_ENTRY pte;
+	PT_ENTRY pte, all = ~(PT_ENTRY)0, any = 0;
+	int level, shift, r;
 	u64 table, gpa;
-	int level, r;
 
 	r = PT(root)(p, walk, lin, access, &table);
 	if (r)
 		return r;
-	for (;; walk->level--) {
-		level = walk->level;
-		gpa = table + (lin >> PT_SHIFT(level) &
-			       (BIT(PT_INDEX_BITS) - 1)) * sizeof(pte);
+	level = walk->level;
+	for (shift = PT_SHIFT(level); ; shift -= PT_INDEX_BITS) {
+		walk->level = level;
+		gpa = table | (lin >> shift & (BIT(PT_INDEX_BITS) - 1)) *
+			      sizeof(pte);
 		walk->pte_gpa[level - 1] = gpa;
 		if (walk_read_entry(ctx, gpa, &pte, sizeof(pte)))
 			return WALK_NO_MEMORY;
-		r = PT(see_entry)(p, walk, access, pte);
-		if (r)
-			return r;
+		walk->pte[level - 1] = pte;
+		if (!(pte & PTE_PRESENT))
+			return PT(fault)(p, walk, access, 0);
+		if (pte & p->rsvd[level - 1][!!(pte & PTE_PAGE_SIZE)])
+			return PT(fault)(p, walk, access,
+					 PFERR_PRESENT | PFERR_RSVD);
+		all &= pte;
+		any |= pte;
 		if (PT(is_leaf)(p, pte, level))
 			break;
 		table = pte & PT_ADDR_MASK;
+		level--;
 	}
-	walk->page_shift = PT_SHIFT(level);
+	walk->access = PT(rights)(all, any);
+	walk->page_shift = shift;
 	walk->gpa = PT(leaf_gpa)(pte, level, lin);
 	r = PT(check)(p, walk, access);
-	if (r || (access & WALK_PEEK))
+	if (r || PT(marked)(all, pte, access) || (access & WALK_PEEK))
 		return r;
 	return PT(mark)(ctx, walk, access);
 }

@@ -709,6 +709,19 @@ static void vmx_set_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
 	vmcs_writel(GUEST_CR4, hw);
 }
 
+/*
+ * A 16-bit TSS may stay in TR while long mode is turned on, but "Checks on
+ * Guest Segment Registers" would have none of it.
+ */
+static void fix_tss_for_long_mode(void)
+{
+	u32 ar = vmcs_read32(GUEST_TR_AR);
+
+	if ((ar & SEG_AR_TYPE) == SEG_AR_TYPE_BUSY_TSS16)
+		vmcs_write32(GUEST_TR_AR,
+			     (ar & ~SEG_AR_TYPE) | SEG_AR_TYPE_BUSY_TSS);
+}
+
 static void vmx_set_efer(struct kvm_vcpu *vcpu, u64 efer)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
@@ -717,6 +730,8 @@ static void vmx_set_efer(struct kvm_vcpu *vcpu, u64 efer)
 	vmx->user_msrs_loaded = false;
 	vmcs_write64(GUEST_EFER, efer);
 	ctl_set(vmx, VMX_CTL_ENTRY_CTL_GUEST_LONG_MODE, efer & EFER_LMA);
+	if (efer & EFER_LMA)
+		fix_tss_for_long_mode();
 }
 
 static void vmx_set_dr7(struct kvm_vcpu *vcpu, unsigned long dr7)
@@ -1022,6 +1037,18 @@ static void inject(struct vcpu_vmx *vmx, u32 info)
 	vmcs_write32(VM_ENTRY_INTR_INFO, info | INTR_VALID);
 }
 
+/*
+ * "Checks on Guest Non-Register State": with TF set behind STI or MOV SS, a
+ * single-step trap must be pending. It is part of the #DB that is injected,
+ * which discards it.
+ */
+static void satisfy_single_step_check(struct kvm_vcpu *vcpu)
+{
+	if ((vmx_get_rflags(vcpu) & X86_EFLAGS_TF) &&
+	    vmx_get_interrupt_shadow(vcpu))
+		vmcs_writel(GUEST_PENDING_DBG, QUAL_DB_BS);
+}
+
 static void vmx_inject_exception(struct kvm_vcpu *vcpu)
 {
 	const struct kvm_queued_exception *ex = &vcpu->ev.exception;
@@ -1035,6 +1062,8 @@ static void vmx_inject_exception(struct kvm_vcpu *vcpu)
 		vmcs_write32(VM_ENTRY_ERROR_CODE, ex->error_code);
 		info |= INTR_ERROR_CODE;
 	}
+	if (ex->vector == X86_TRAP_DB)
+		satisfy_single_step_check(vcpu);
 	inject(to_vmx(vcpu), info);
 }
 
@@ -1427,7 +1456,12 @@ static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 	u32 info;
 
-	if (vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI || vmx->entry_error)
+	if (vmx->entry_error)
+		return;
+	if ((vmx->exit_reason & EXIT_REASON_BASIC) ==
+	    EXIT_REASON_MCE_DURING_VMENTRY)
+		compat_handle_machine_check();
+	if (vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI)
 		return;
 	info = exit_intr_info(vmx);
 	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
@@ -1710,11 +1744,11 @@ static int delivery_failed(struct vcpu_vmx *vmx)
 				  ARRAY_SIZE(data), data);
 }
 
-static int emulate_access(struct kvm_vcpu *vcpu, gpa_t gpa)
+static int emulate_access(struct kvm_vcpu *vcpu, gpa_t gpa, u32 emultype)
 {
 	if (unlikely(to_vmx(vcpu)->idt_vectoring & INTR_VALID))
 		return delivery_failed(to_vmx(vcpu));
-	return kvm_emulate_instruction(vcpu, gpa, EMULTYPE_PF, NULL, 0);
+	return kvm_emulate_instruction(vcpu, gpa, emultype, NULL, 0);
 }
 
 static int handle_ept_violation(struct kvm_vcpu *vcpu)
@@ -1730,19 +1764,24 @@ static int handle_ept_violation(struct kvm_vcpu *vcpu)
 	if (qual & QUAL_EPT_FETCH)
 		error_code |= PFERR_FETCH;
 	r = kvm_mmu_page_fault(vcpu, gpa, error_code);
-	return r == KVM_PF_EMULATE ? emulate_access(vcpu, gpa) : r;
+	if (r != KVM_PF_EMULATE)
+		return r;
+	/* On the way to the data, in the guest's tables, gpa is an entry's. */
+	return emulate_access(vcpu, gpa, qual & QUAL_EPT_TRANSLATED ?
+					 EMULTYPE_PF : 0);
 }
 
 static int handle_ept_misconfig(struct kvm_vcpu *vcpu)
 {
 	gpa_t gpa = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
-	int r = KVM_PF_EMULATE;
+	int r;
 
 	vcpu->stat.ept_misconfigs++;
+	if (likely(kvm_mmu_is_mmio(vcpu, gpa)))
+		return emulate_access(vcpu, gpa, EMULTYPE_PF | EMULTYPE_MMIO);
 	/* Stale: a slot was added since. What the access is, is not told. */
-	if (!kvm_mmu_is_mmio(vcpu, gpa))
-		r = kvm_mmu_page_fault(vcpu, gpa, 0);
-	return r == KVM_PF_EMULATE ? emulate_access(vcpu, gpa) : r;
+	r = kvm_mmu_page_fault(vcpu, gpa, 0);
+	return r == KVM_PF_EMULATE ? emulate_access(vcpu, gpa, EMULTYPE_PF) : r;
 }
 
 /* ---- the exit table ----------------------------------------------------- */
@@ -2033,10 +2072,9 @@ static int vmx_cpu_enable(void)
 	this_cpu_write(current_vmcs, NULL);
 	user_msrs_cpu_init();
 	r = vmx_cpu_on();
-	if (!r)
-		/* Leftovers of whoever was here before. */
-		invept(vmx_config.ept_vpid & EPTCAP_INVEPT_ALL ? INVEPT_ALL :
-		       INVEPT_SINGLE, 0);
+	/* Leftovers of whoever was here before. */
+	if (!r && (vmx_config.ept_vpid & EPTCAP_INVEPT_ALL))
+		invept(INVEPT_ALL, 0);
 	return r;
 }
 

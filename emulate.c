@@ -38,6 +38,11 @@
 #define MAX_ANSWERS	16
 #define MAX_POSTED	16
 
+/* Fields of DR7 that asm/debugreg.h has no names for. */
+#define DR_RW_MASK	3u
+#define DR_RW_IO	2u	/* DR_RW_EXECUTE 0, _WRITE 1, _READ 3 */
+#define DR7_ENABLED	0xffu
+
 struct io_piece {
 	gpa_t gpa;
 	unsigned int len;
@@ -59,6 +64,7 @@ struct kvm_emulator {
 	int error;		/* -errno behind an UNHANDLEABLE */
 	bool mmx_fault;		/* #MF is due */
 	bool step_exit;		/* KVM_EXIT_DEBUG is due after the I/O */
+	unsigned long io_hits;	/* I/O breakpoints met: B0 to B3 of DR6 */
 
 	/* The last data pages translated, for reading and for writing. */
 	struct recent_page recent[2];
@@ -482,6 +488,15 @@ static int em_probe_write(struct x86_emulate_ctxt *ctxt, u64 lin,
 	return walk(ctxt, next_page(ctxt, lin), how, &gpa);
 }
 
+/* Breakpoints for ports want to see the items of INS and OUTS one by one. */
+static bool may_batch(const struct x86_emulate_ctxt *ctxt)
+{
+	const struct kvm_vcpu *vcpu = ctxt->vcpu;
+
+	return likely(!(vcpu->dr7 & DR7_ENABLED)) ||
+	       (ctxt->insn.opcode & 0xfc) != 0x6c;
+}
+
 static bool em_plain(struct x86_emulate_ctxt *ctxt, u64 lin,
 		     unsigned int bytes, unsigned int access)
 {
@@ -489,6 +504,8 @@ static bool em_plain(struct x86_emulate_ctxt *ctxt, u64 lin,
 	struct kvm_memory_slot *slot;
 	gpa_t gpa;
 
+	if (!may_batch(ctxt))
+		return false;
 	if (translate(ctxt, lin, access, &gpa)) {
 		ctxt->exception = saved;
 		return false;
@@ -498,6 +515,48 @@ static bool em_plain(struct x86_emulate_ctxt *ctxt, u64 lin,
 }
 
 /* ---- ports -------------------------------------------------------------- */
+
+/* Is breakpoint i for ports, enabled, and does it cover one of the ports? */
+static bool io_breakpoint(const struct kvm_vcpu *vcpu, int i, u32 port,
+			  unsigned int size)
+{
+	u32 control = vcpu->dr7 >> (DR_CONTROL_SHIFT + i * DR_CONTROL_SIZE);
+	u32 len = (control >> 2 & 3) + 1;
+	unsigned long first = vcpu->db[i] & -(unsigned long)len;
+
+	return (control & DR_RW_MASK) == DR_RW_IO &&
+	       (vcpu->dr7 >> i * DR_ENABLE_SIZE & 3) &&
+	       port < first + len && first < port + size;
+}
+
+/*
+ * The exit for a port access takes the place of its breakpoints ("Debug
+ * Registers": R/Wn = 10b, with CR4.DE). They trap after the instruction, or
+ * after each iteration of a repeated one.
+ */
+static unsigned long io_breakpoints(struct kvm_vcpu *vcpu, u16 port,
+				    unsigned int size)
+{
+	unsigned long hits = 0;
+	int i;
+
+	if (likely(!(vcpu->dr7 & DR7_ENABLED)) ||
+	    !(kvm_read_cr4(vcpu) & X86_CR4_DE))
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(vcpu->db); i++)
+		if (io_breakpoint(vcpu, i, port, size))
+			hits |= DR_TRAP0 << i;
+	return hits;
+}
+
+/* A repeated port instruction stops at every item that a breakpoint sees. */
+static void note_breakpoints(struct kvm_emulator *em, u16 port,
+			     unsigned int size)
+{
+	em->io_hits = io_breakpoints(em->vcpu, port, size);
+	if (unlikely(em->io_hits))
+		em->ctxt.stop = true;
+}
 
 /* Fill kvm_run for a port access of which the data is in pio_data. */
 static void fill_pio_exit(struct kvm_vcpu *vcpu, bool in, u16 port,
@@ -523,6 +582,7 @@ static int em_pio_in(struct x86_emulate_ctxt *ctxt, u16 port,
 	if (em->pio.answered && em->pio.port == port && em->pio.size == size &&
 	    em->pio.count == count) {
 		memcpy(buf, em->vcpu->pio_data, size * count);
+		note_breakpoints(em, port, size);
 		ctxt->stop = true;
 		return X86EMUL_OK;
 	}
@@ -539,6 +599,7 @@ static int em_pio_out(struct x86_emulate_ctxt *ctxt, u16 port,
 {
 	struct kvm_emulator *em = to_emulator(ctxt);
 
+	note_breakpoints(em, port, size);
 	while (count && kvm_coalesce_write(em->vcpu, true, port, size, buf)) {
 		buf += size;
 		count--;
@@ -1039,6 +1100,7 @@ static int exit_step(struct kvm_vcpu *vcpu)
 static void retire(struct kvm_emulator *em, bool complete)
 {
 	const struct x86_emulate_ctxt *ctxt = &em->ctxt;
+	unsigned long dr6 = em->io_hits;
 	struct kvm_vcpu *vcpu = em->vcpu;
 	u32 shadow = 0;
 
@@ -1050,12 +1112,12 @@ static void retire(struct kvm_emulator *em, bool complete)
 		backend->set_interrupt_shadow(vcpu, shadow);
 	}
 	em->step_exit = false;
-	if (likely(!ctxt->trap && !vcpu->guest_debug))
-		return;
-	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+	if (unlikely(vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP))
 		em->step_exit = complete || ctxt->trap;
-	else if (ctxt->trap)
-		kvm_queue_db(vcpu, DR_STEP);
+	else if (unlikely(ctxt->trap))
+		dr6 |= DR_STEP;
+	if (unlikely(dr6))
+		kvm_queue_db(vcpu, dr6);
 }
 
 static int after_io(struct kvm_vcpu *vcpu)
@@ -1170,6 +1232,7 @@ static int run_instruction(struct kvm_emulator *em)
 	em->nr_posted = 0;
 	em->delivered = 0;
 	em->pio.out = false;
+	em->io_hits = 0;
 	rc = x86_emulate_insn(&em->ctxt);
 	switch (rc) {
 	case X86EMUL_OK:
@@ -1217,6 +1280,7 @@ static int skip(struct kvm_emulator *em)
 {
 	struct x86_emulate_ctxt *ctxt = &em->ctxt;
 
+	em->io_hits = 0;
 	ctxt->trap = ctxt->rflags & X86_EFLAGS_TF;
 	ctxt->rflags &= ~(u64)X86_EFLAGS_RF;
 	ctxt->rip += ctxt->insn.len;
@@ -1261,12 +1325,62 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 
 /* ---- IN and OUT of one item --------------------------------------------- */
 
-/* The instruction is over, unless user space has gone elsewhere. */
+static int skip_port_access(struct kvm_vcpu *vcpu, u16 port, unsigned int size)
+{
+	unsigned long hits = io_breakpoints(vcpu, port, size);
+	int r = backend->skip_instruction(vcpu);
+
+	if (unlikely(hits))
+		kvm_queue_db(vcpu, hits);
+	return r;
+}
+
+/* Has user space sent the vCPU elsewhere while it served the access? */
+static bool still_there(struct kvm_vcpu *vcpu)
+{
+	return kvm_rip_read(vcpu) == vcpu->emul->ctxt.rip;
+}
+
 static int finish_fast_out(struct kvm_vcpu *vcpu)
 {
-	if (kvm_rip_read(vcpu) != vcpu->emul->ctxt.rip)
+	const struct kvm_emulator *em = vcpu->emul;
+
+	return still_there(vcpu) ?
+		skip_port_access(vcpu, em->pio.port, em->pio.size) : 1;
+}
+
+/* "IN": AL and AX leave the rest of RAX alone, EAX clears its upper half. */
+static int finish_fast_in(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_emulator *em = vcpu->emul;
+	u32 val = READ_ONCE(*(u32 *)vcpu->pio_data);
+	unsigned long rax = vcpu->regs[VCPU_RAX];
+
+	if (!still_there(vcpu))
 		return 1;
-	return backend->skip_instruction(vcpu);
+	switch (em->pio.size) {
+	case 1:
+		rax = (rax & ~0xfful) | (u8)val;
+		break;
+	case 2:
+		rax = (rax & ~0xfffful) | (u16)val;
+		break;
+	default:
+		rax = val;
+	}
+	kvm_reg_write(vcpu, VCPU_RAX, rax);
+	return skip_port_access(vcpu, em->pio.port, em->pio.size);
+}
+
+static void finish_later(struct kvm_vcpu *vcpu, u16 port, unsigned int size,
+			 int (*finish)(struct kvm_vcpu *vcpu))
+{
+	struct kvm_emulator *em = vcpu->emul;
+
+	em->ctxt.rip = kvm_rip_read(vcpu);
+	em->pio.port = port;
+	em->pio.size = size;
+	vcpu->complete_userspace_io = finish;
 }
 
 /*
@@ -1278,47 +1392,21 @@ static int fast_out(struct kvm_vcpu *vcpu, unsigned int size, u16 port)
 	unsigned long val = vcpu->regs[VCPU_RAX];
 
 	if (kvm_coalesce_write(vcpu, true, port, size, &val))
-		return backend->skip_instruction(vcpu);
-	if (unlikely(vcpu->guest_debug)) {
-		vcpu->emul->ctxt.rip = kvm_rip_read(vcpu);
-		vcpu->complete_userspace_io = finish_fast_out;
-	} else {
-		backend->skip_instruction(vcpu);
-	}
+		return skip_port_access(vcpu, port, size);
+	if (unlikely(vcpu->guest_debug))
+		finish_later(vcpu, port, size, finish_fast_out);
+	else
+		skip_port_access(vcpu, port, size);
 	*(u32 *)vcpu->pio_data = val;
 	fill_pio_exit(vcpu, false, port, size, 1);
 	return 0;
-}
-
-/* "IN": AL and AX leave the rest of RAX alone, EAX clears its upper half. */
-static int finish_fast_in(struct kvm_vcpu *vcpu)
-{
-	u32 val = READ_ONCE(*(u32 *)vcpu->pio_data);
-	unsigned long rax = vcpu->regs[VCPU_RAX];
-
-	if (kvm_rip_read(vcpu) != vcpu->emul->ctxt.rip)
-		return 1;
-	switch (vcpu->emul->pio.size) {
-	case 1:
-		rax = (rax & ~0xfful) | (u8)val;
-		break;
-	case 2:
-		rax = (rax & ~0xfffful) | (u16)val;
-		break;
-	default:
-		rax = val;
-	}
-	kvm_reg_write(vcpu, VCPU_RAX, rax);
-	return backend->skip_instruction(vcpu);
 }
 
 int kvm_fast_pio(struct kvm_vcpu *vcpu, unsigned int size, u16 port, bool in)
 {
 	if (!in)
 		return fast_out(vcpu, size, port);
-	vcpu->emul->ctxt.rip = kvm_rip_read(vcpu);
-	vcpu->emul->pio.size = size;
-	vcpu->complete_userspace_io = finish_fast_in;
+	finish_later(vcpu, port, size, finish_fast_in);
 	fill_pio_exit(vcpu, true, port, size, 1);
 	return 0;
 }

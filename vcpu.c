@@ -116,6 +116,11 @@ void kvm_queue_page_fault(struct kvm_vcpu *vcpu, unsigned long cr2,
 /* `dr6_bits`: of B0 to B3, BD, BS, BT, those that tell the reason. */
 void kvm_queue_db(struct kvm_vcpu *vcpu, unsigned long dr6_bits)
 {
+	const struct kvm_queued_exception *ex = &vcpu->ev.exception;
+
+	/* Several reasons at one boundary are one exception. */
+	if (ex->pending && ex->vector == X86_TRAP_DB && ex->has_payload)
+		dr6_bits |= ex->payload;
 	queue_exception(vcpu, (struct kvm_queued_exception) {
 		.vector = X86_TRAP_DB,
 		.has_payload = true,
@@ -388,6 +393,13 @@ static bool user_wants_interrupt_window(struct kvm_vcpu *vcpu)
 	       vcpu->ev.user_irq < 0 && interrupt_possible(vcpu);
 }
 
+static int signal_exit(struct kvm_vcpu *vcpu, int error)
+{
+	vcpu->run->exit_reason = KVM_EXIT_INTR;
+	vcpu->stat.signal_exits++;
+	return error;
+}
+
 static int run_loop(struct kvm_vcpu *vcpu)
 {
 	int r;
@@ -404,7 +416,7 @@ static int run_loop(struct kvm_vcpu *vcpu)
 		if (unlikely(__xfer_to_guest_mode_work_pending())) {
 			r = kvm_handle_user_work();
 			if (r)
-				return r;
+				return signal_exit(vcpu, r);
 		}
 	}
 }
@@ -430,8 +442,10 @@ static int run_prepared(struct kvm_vcpu *vcpu)
 
 	if (r <= 0)
 		return r;
-	if (compat_immediate_exit(vcpu->run) || signal_pending(current))
+	/* The exit that was completed stays what kvm_run tells about. */
+	if (compat_immediate_exit(vcpu->run))
 		return -EINTR;
+	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	return run_loop(vcpu);
 }
 
@@ -455,7 +469,6 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 
 	if (run->kvm_valid_regs || run->kvm_dirty_regs)
 		return -EINVAL;
-	run->exit_reason = KVM_EXIT_UNKNOWN;
 	run->flags = 0;
 
 	fpu_swap_kvm_fpstate(&vcpu->guest_fpu, true);
@@ -467,10 +480,6 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	fpu_swap_kvm_fpstate(&vcpu->guest_fpu, false);
 	vcpu->fpu_loaded = false;
 
-	if (r == -EINTR) {
-		run->exit_reason = KVM_EXIT_INTR;
-		vcpu->stat.signal_exits++;
-	}
 	update_kvm_run(vcpu);
 	return r;
 }

@@ -328,6 +328,17 @@ static unsigned int iopl(const struct x86_emulate_ctxt *ctxt)
 	return (ctxt->rflags & FL_IOPL) >> FL_IOPL_SHIFT;
 }
 
+static bool long_mode(struct x86_emulate_ctxt *ctxt)
+{
+	return mode64(ctxt) || (ctxt->ops->get_efer(ctxt) & EFER_LMA);
+}
+
+/* Virtual interrupt flag and redirection map are left to the processor. */
+static bool vme_active(struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->ops->get_cr(ctxt, 4) & CR4_VME;
+}
+
 /* ---- Addresses: segmentation and canonical checks -------------------- */
 
 static bool canonical(struct x86_emulate_ctxt *ctxt, u64 lin)
@@ -761,7 +772,15 @@ static int decode_mem32(struct x86_emulate_ctxt *ctxt)
 	return decode_disp(ctxt, disp);
 }
 
-static int decode_modrm(struct x86_emulate_ctxt *ctxt)
+/* MOV to and from CR and DR names a register whatever the mod field says. */
+static bool register_only(const struct x86_opcode *op)
+{
+	return op->type == T_INSN &&
+	       ((op->dst & 0xff) == K_RMREG || (op->src & 0xff) == K_RMREG);
+}
+
+static int decode_modrm(struct x86_emulate_ctxt *ctxt,
+			const struct x86_opcode *op)
 {
 	struct x86_insn *i = &ctxt->insn;
 	int rc = take_u8(ctxt, &i->modrm);
@@ -769,7 +788,7 @@ static int decode_modrm(struct x86_emulate_ctxt *ctxt)
 	if (rc)
 		return rc;
 	i->has_modrm = true;
-	if (i->modrm >= 0xc0)
+	if (i->modrm >= 0xc0 || register_only(op))
 		return X86EMUL_OK;
 	i->has_mem = true;
 	return i->ad_bytes == 2 ? decode_mem16(ctxt) : decode_mem32(ctxt);
@@ -820,7 +839,7 @@ static int decode_row(struct x86_emulate_ctxt *ctxt)
 		if (!op || op->type == T_NONE)
 			return X86EMUL_UNHANDLEABLE;
 		if (!ctxt->insn.has_modrm && needs_modrm(op)) {
-			rc = decode_modrm(ctxt);
+			rc = decode_modrm(ctxt, op);
 			if (rc)
 				return rc;
 		}
@@ -909,19 +928,17 @@ static int rm_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 		o->type = X86_OP_MEM;
 		return X86EMUL_OK;
 	}
-	switch (regtype) {
-	case X86_OP_REG:
+	if (regtype == X86_OP_REG) {
 		gpr_operand(ctxt, o, rm | (i->rex & 1) << 3);
-		break;
-	case X86_OP_VEC:
+		return X86EMUL_OK;
+	}
+	if (regtype == X86_OP_VEC) {
 		rm |= (i->rex & 1) << 3;
 		if (i->evex && mode64(ctxt))
 			rm |= (i->rex & 2) << 3;
-		/* fall through */
-	default:
-		o->type = regtype;
-		o->reg = rm;
 	}
+	o->type = regtype;
+	o->reg = rm;
 	return X86EMUL_OK;
 }
 
@@ -946,6 +963,12 @@ static void moffs_operand(struct x86_insn *i, struct x86_operand *o)
 {
 	o->type = X86_OP_MEM;
 	i->has_mem = true;
+}
+
+static bool cr_exists(const struct x86_emulate_ctxt *ctxt, unsigned int cr)
+{
+	return cr == 0 || cr == 2 || cr == 3 || cr == 4 ||
+	       (cr == 8 && mode64(ctxt));
 }
 
 /* Fills type, bytes and register of one operand; takes its immediate. */
@@ -1023,6 +1046,8 @@ static int decode_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 		o->reg = reg & 7;
 		break;
 	case K_CREG: case K_DREG:
+		if (kind == K_CREG && !cr_exists(ctxt, reg))
+			return ud(ctxt);
 		o->type = kind == K_CREG ? X86_OP_CR : X86_OP_DR;
 		o->reg = reg;
 		break;
@@ -1174,11 +1199,17 @@ int x86_decode_insn(struct x86_emulate_ctxt *ctxt)
 
 /* ---- Operand fetch and write-back ------------------------------------ */
 
-/* Natural alignment of a memory operand for #AC; 1 when none is asked. */
-static unsigned int operand_align(const struct x86_operand *o)
+/* Table "Alignment Requirements by Data Type" */
+static unsigned int operand_align(const struct x86_operand *o, u16 form)
 {
-	if (o->bytes & (o->bytes - 1))
-		return o->bytes == 6 ? 4 : o->bytes == 10 ? 8 : 1;
+	switch (form >> 8) {
+	case S_FAR:
+		return o->bytes - 2;
+	case S_PAIR:
+		return o->bytes / 2;
+	case S_DT:
+		return 4;
+	}
 	return o->bytes > 8 ? 8 : o->bytes;
 }
 
@@ -1209,9 +1240,10 @@ static u64 bit_displacement(const struct x86_operand *offset)
 }
 
 static int operand_address(struct x86_emulate_ctxt *ctxt,
-			   struct x86_operand *o, u8 kind, bool write)
+			   struct x86_operand *o, u16 form, bool write)
 {
 	unsigned int seg = ctxt->insn.seg;
+	u8 kind = form & 0xff;
 	int rc;
 	u64 ea;
 
@@ -1227,7 +1259,7 @@ static int operand_address(struct x86_emulate_ctxt *ctxt,
 		return rc;
 	if ((ctxt->op->flags & R_ALIGN) && (o->lin & (o->bytes - 1)))
 		return gp(ctxt, 0);
-	return check_alignment(ctxt, o->lin, operand_align(o));
+	return check_alignment(ctxt, o->lin, operand_align(o, form));
 }
 
 static bool is_locked(const struct x86_emulate_ctxt *ctxt)
@@ -1236,14 +1268,14 @@ static bool is_locked(const struct x86_emulate_ctxt *ctxt)
 }
 
 static int load_mem(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
-		    u8 kind, bool read, bool write)
+		    u16 form, bool read, bool write)
 {
 	unsigned int access = write ? X86_ACC_WRITE : 0;
 	int rc;
 
 	if (ctxt->op->flags & R_NOMEM)
 		return X86EMUL_OK;
-	rc = operand_address(ctxt, o, kind, write);
+	rc = operand_address(ctxt, o, form, write);
 	if (rc || !read)
 		return rc;
 	if (write && is_locked(ctxt))
@@ -1262,7 +1294,7 @@ static int load_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 
 	switch (o->type) {
 	case X86_OP_MEM:
-		return load_mem(ctxt, o, form & 0xff, read, write);
+		return load_mem(ctxt, o, form, read, write);
 	case X86_OP_REG:
 		o->val = read_gpr(ctxt, o->reg, o->bytes, o->high8);
 		break;
@@ -2468,7 +2500,7 @@ static int op_pop(struct x86_emulate_ctxt *ctxt)
 	int rc = stack_read(ctxt, 0, &d->val, d->bytes);
 
 	if (!rc && d->type == X86_OP_MEM) {
-		rc = operand_address(ctxt, d, K_RM, true);
+		rc = operand_address(ctxt, d, Ev, true);
 		if (!rc)
 			rc = store_operand(ctxt, d);
 		d->type = X86_OP_NONE;
@@ -2491,6 +2523,29 @@ static int op_leave(struct x86_emulate_ctxt *ctxt)
 	return X86EMUL_OK;
 }
 
+/* A stack to build a frame on: the current one, or that of an inner level. */
+struct stack {
+	struct x86_segment ss;
+	u64 sp;
+	unsigned int sp_bytes;
+	u8 cpl;
+	bool fresh;		/* not current: faults name its selector */
+	bool same_ss;		/* fresh, but SS is not reloaded */
+};
+
+static void current_stack(struct x86_emulate_ctxt *ctxt, struct stack *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->sp = ctxt->regs[X86_RSP];
+	st->cpl = ctxt->cpl;
+	if (mode64(ctxt)) {
+		st->sp_bytes = 8;
+		return;
+	}
+	ctxt->ops->get_segment(ctxt, X86_SEG_SS, &st->ss);
+	st->sp_bytes = st->ss.attr & X86_SEG_ATTR_DB ? 4 : 2;
+}
+
 /*
  * Several pushes that succeed or fail together: each slot is probed before
  * the first one is written.
@@ -2505,24 +2560,40 @@ static void frame_add(struct frame *f, u64 val)
 	f->val[f->n++] = val;
 }
 
-static int frame_slot(struct x86_emulate_ctxt *ctxt, unsigned int n,
-		      unsigned int bytes, u64 *lin)
+static int stack_fault(struct x86_emulate_ctxt *ctxt, const struct stack *st)
 {
-	u64 sp = ctxt->regs[X86_RSP] - (n + 1) * bytes;
+	u32 sel = st->fresh ? st->ss.selector & 0xfffcu : 0;
 
-	sp &= size_mask(stack_bytes(ctxt));
-	return linear(ctxt, X86_SEG_SS, sp, bytes, true, lin);
+	return x86_emul_fault(ctxt, X86_EXC_SS, true, sel | ctxt->ext);
 }
 
-static int frame_probe(struct x86_emulate_ctxt *ctxt, const struct frame *f,
-		       unsigned int bytes)
+static int frame_slot(struct x86_emulate_ctxt *ctxt, const struct stack *st,
+		      unsigned int n, unsigned int bytes, u64 *lin)
+{
+	u64 sp = (st->sp - (n + 1) * bytes) & size_mask(st->sp_bytes);
+
+	if (st->sp_bytes == 8) {
+		*lin = sp;
+		if (!canonical(ctxt, sp) || !canonical(ctxt, sp + bytes - 1))
+			return stack_fault(ctxt, st);
+		return X86EMUL_OK;
+	}
+	if ((protected(ctxt) && !seg_permits(st->ss.attr, true)) ||
+	    !in_limit(&st->ss, sp, bytes))
+		return stack_fault(ctxt, st);
+	*lin = (u32)(st->ss.base + sp);
+	return X86EMUL_OK;
+}
+
+static int frame_probe(struct x86_emulate_ctxt *ctxt, const struct stack *st,
+		       const struct frame *f, unsigned int bytes)
 {
 	unsigned int n;
 	u64 lin;
 	int rc;
 
 	for (n = 0; n < f->n; n++) {
-		rc = frame_slot(ctxt, n, bytes, &lin);
+		rc = frame_slot(ctxt, st, n, bytes, &lin);
 		if (!rc)
 			rc = check_alignment(ctxt, lin, bytes);
 		if (!rc)
@@ -2533,30 +2604,50 @@ static int frame_probe(struct x86_emulate_ctxt *ctxt, const struct frame *f,
 	return X86EMUL_OK;
 }
 
-static int frame_write(struct x86_emulate_ctxt *ctxt, const struct frame *f,
-		       unsigned int bytes)
+static int frame_write(struct x86_emulate_ctxt *ctxt, const struct stack *st,
+		       const struct frame *f, unsigned int bytes)
 {
 	unsigned int n;
 	u64 lin;
 	int rc;
 
 	for (n = 0; n < f->n; n++) {
-		rc = frame_slot(ctxt, n, bytes, &lin);
+		rc = frame_slot(ctxt, st, n, bytes, &lin);
 		if (!rc)
 			rc = ctxt->ops->write(ctxt, lin, &f->val[n], bytes, 0);
 		if (rc)
 			return rc;
 	}
-	move_sp(ctxt, -(u64)(f->n * bytes));
 	return X86EMUL_OK;
 }
 
+/* Writes a frame with the rights of the level the stack belongs to. */
+static int stack_push(struct x86_emulate_ctxt *ctxt, const struct stack *st,
+		      const struct frame *f, unsigned int bytes)
+{
+	u8 cpl = ctxt->cpl;
+	int rc;
+
+	ctxt->cpl = st->cpl;
+	rc = frame_probe(ctxt, st, f, bytes);
+	if (!rc)
+		rc = frame_write(ctxt, st, f, bytes);
+	ctxt->cpl = cpl;
+	return rc;
+}
+
+/* Pushes a frame on the current stack. */
 static int frame_push(struct x86_emulate_ctxt *ctxt, const struct frame *f,
 		      unsigned int bytes)
 {
-	int rc = frame_probe(ctxt, f, bytes);
+	struct stack st;
+	int rc;
 
-	return rc ? rc : frame_write(ctxt, f, bytes);
+	current_stack(ctxt, &st);
+	rc = stack_push(ctxt, &st, f, bytes);
+	if (!rc)
+		move_sp(ctxt, -(u64)(f->n * bytes));
+	return rc;
 }
 
 static int op_pusha(struct x86_emulate_ctxt *ctxt)
@@ -2643,11 +2734,13 @@ static int op_enter(struct x86_emulate_ctxt *ctxt)
 	unsigned int bytes = ctxt->insn.op_bytes;
 	u64 frame = moved_sp(ctxt, -(u64)bytes), top, lin;
 	struct frame f = { .n = 0 };
+	struct stack st;
 	int rc;
 
+	current_stack(ctxt, &st);
 	rc = enter_frame(ctxt, &f, ctxt->src2.val & 31, frame);
 	if (!rc)
-		rc = frame_probe(ctxt, &f, bytes);
+		rc = frame_probe(ctxt, &st, &f, bytes);
 	if (rc)
 		return rc;
 	/* The new top of the stack has to be writable too. */
@@ -2659,11 +2752,11 @@ static int op_enter(struct x86_emulate_ctxt *ctxt)
 	if (!rc)
 		rc = ctxt->ops->probe_write(ctxt, lin, bytes, 0);
 	if (!rc)
-		rc = frame_write(ctxt, &f, bytes);
+		rc = frame_write(ctxt, &st, &f, bytes);
 	if (rc)
 		return rc;
 	set_gpr(ctxt, X86_RBP, bytes, frame);
-	move_sp(ctxt, -ctxt->src.val);
+	move_sp(ctxt, -(u64)(f.n * bytes + ctxt->src.val));
 	return X86EMUL_OK;
 }
 
@@ -3084,6 +3177,1761 @@ static int emulate_string(struct x86_emulate_ctxt *ctxt)
 	return rc;
 }
 
+/* ---- Descriptors ----------------------------------------------------- */
+
+#define DESC_TSS16	1
+#define DESC_LDT	2
+#define DESC_GATE16	4
+#define DESC_TASK_GATE	5
+#define DESC_INT16	6
+#define DESC_TRAP16	7
+#define DESC_TSS	9
+#define DESC_GATE	12
+#define DESC_INT	14
+#define DESC_TRAP	15
+#define DESC_BUSY	2
+#define SEL_RPL		3u
+#define SEL_TI		4u
+
+struct descriptor {
+	u64 lo, hi;		/* hi: second half of a 16-byte descriptor */
+	u64 lin;
+	struct x86_segment seg;	/* as it would be loaded */
+};
+
+static unsigned int desc_dpl(const struct descriptor *d)
+{
+	return (d->seg.attr & X86_SEG_ATTR_DPL) >> X86_SEG_ATTR_DPL_SHIFT;
+}
+
+static unsigned int desc_type(const struct descriptor *d)
+{
+	return d->seg.attr & X86_SEG_ATTR_TYPE;
+}
+
+static bool desc_system(const struct descriptor *d)
+{
+	return !(d->seg.attr & X86_SEG_ATTR_S);
+}
+
+static bool desc_code(const struct descriptor *d)
+{
+	return !desc_system(d) && (d->seg.attr & X86_SEG_ATTR_CODE);
+}
+
+static bool desc_conforming(const struct descriptor *d)
+{
+	return desc_code(d) && (d->seg.attr & X86_SEG_ATTR_CONFORM);
+}
+
+static bool desc_present(const struct descriptor *d)
+{
+	return d->seg.attr & X86_SEG_ATTR_P;
+}
+
+static bool desc_writable(const struct descriptor *d)
+{
+	return !desc_system(d) && seg_permits(d->seg.attr, true);
+}
+
+/* An error code that names a selector, and EXT while delivering an event. */
+static int sel_fault(struct x86_emulate_ctxt *ctxt, u8 vector, u16 sel)
+{
+	return x86_emul_fault(ctxt, vector, true, (sel & 0xfffcu) | ctxt->ext);
+}
+
+/* Figure "Segment Descriptor" */
+static void desc_unpack(struct descriptor *d, u16 sel)
+{
+	u64 raw = d->lo;
+	u32 limit = (raw & 0xffff) | (raw >> 32 & 0xf0000);
+
+	d->seg.selector = sel;
+	d->seg.attr = (raw >> 40 & 0xff) | (raw >> 40 & 0xf000);
+	d->seg.base = (raw >> 16 & 0xffffff) | (raw >> 32 & 0xff000000);
+	d->seg.limit = d->seg.attr & X86_SEG_ATTR_G ? limit << 12 | 0xfff :
+						      limit;
+}
+
+/* Base and limit of the table a selector points into; false for none. */
+static bool desc_table(struct x86_emulate_ctxt *ctxt, u16 sel, u64 *base,
+		       u32 *limit)
+{
+	struct x86_segment ldt;
+	u16 gdt_limit;
+
+	if (sel & SEL_TI) {
+		ctxt->ops->get_segment(ctxt, X86_SEG_LDTR, &ldt);
+		*base = ldt.base;
+		*limit = ldt.limit;
+		return !(ldt.attr & X86_SEG_ATTR_UNUSABLE);
+	}
+	ctxt->ops->get_dt(ctxt, X86_DT_GDT, base, &gdt_limit);
+	*limit = gdt_limit;
+	return true;
+}
+
+/*
+ * Reads the descriptor of @sel.  OK, or a page fault, or UNHANDLEABLE used
+ * as the answer "there is none", which the callers turn into their fault.
+ */
+#define NO_DESCRIPTOR	X86EMUL_UNHANDLEABLE
+
+static int find_descriptor(struct x86_emulate_ctxt *ctxt, u16 sel,
+			   struct descriptor *d)
+{
+	u64 base;
+	u32 limit, off = sel & ~7u;
+	bool wide;
+	int rc;
+
+	if (!desc_table(ctxt, sel, &base, &limit) || off + 7 > limit)
+		return NO_DESCRIPTOR;
+	d->lin = base + off;
+	d->hi = 0;
+	rc = ctxt->ops->read(ctxt, d->lin, &d->lo, 8, X86_ACC_SYSTEM);
+	if (rc)
+		return rc;
+	desc_unpack(d, sel);
+	wide = desc_system(d) && long_mode(ctxt) &&
+	       desc_type(d) != DESC_TASK_GATE;
+	if (!wide)
+		return X86EMUL_OK;
+	/* "Segment Descriptor Tables in IA-32e Mode": 16 bytes */
+	if (off + 15 > limit)
+		return NO_DESCRIPTOR;
+	rc = ctxt->ops->read(ctxt, d->lin + 8, &d->hi, 8, X86_ACC_SYSTEM);
+	d->seg.base |= d->hi << 32;
+	return rc;
+}
+
+static int read_descriptor(struct x86_emulate_ctxt *ctxt, u16 sel, u8 vector,
+			   struct descriptor *d)
+{
+	int rc = find_descriptor(ctxt, sel, d);
+
+	return rc == NO_DESCRIPTOR ? sel_fault(ctxt, vector, sel) : rc;
+}
+
+/* Sets type bits in a descriptor in memory: accessed, busy. */
+static int mark_descriptor(struct x86_emulate_ctxt *ctxt,
+			   struct descriptor *d, u8 bits)
+{
+	u8 access = d->lo >> 40;
+
+	if ((access & bits) == bits)
+		return X86EMUL_OK;
+	access |= bits;
+	d->seg.attr |= bits;
+	d->lo |= (u64)bits << 40;
+	return ctxt->ops->write(ctxt, d->lin + 5, &access, 1, X86_ACC_SYSTEM);
+}
+
+static bool null_selector(u16 sel)
+{
+	return !(sel & ~SEL_RPL);
+}
+
+/* ---- Execute: segment registers -------------------------------------- */
+
+/* Real and virtual-8086 mode: the base follows from the selector. */
+static int load_segment_real(struct x86_emulate_ctxt *ctxt, unsigned int seg,
+			     u16 sel)
+{
+	struct x86_segment s;
+
+	ctxt->ops->get_segment(ctxt, seg, &s);
+	s.selector = sel;
+	s.base = (u64)sel << 4;
+	if (ctxt->mode == X86_MODE_VM86) {
+		s.limit = 0xffff;
+		s.attr = 0xf3;
+	}
+	return ctxt->ops->set_segment(ctxt, seg, &s);
+}
+
+static int load_null(struct x86_emulate_ctxt *ctxt, unsigned int seg, u16 sel)
+{
+	struct x86_segment s = {
+		.selector = sel, .attr = X86_SEG_ATTR_UNUSABLE,
+	};
+
+	if (seg == X86_SEG_SS) {
+		if (!mode64(ctxt) || ctxt->cpl == 3 || sel != ctxt->cpl)
+			return gp(ctxt, 0);
+		s.attr |= ctxt->cpl << X86_SEG_ATTR_DPL_SHIFT;
+	}
+	return ctxt->ops->set_segment(ctxt, seg, &s);
+}
+
+static bool ss_permitted(const struct descriptor *d, u16 sel, unsigned int cpl)
+{
+	return desc_writable(d) && (sel & SEL_RPL) == cpl && desc_dpl(d) == cpl;
+}
+
+static bool ds_permitted(const struct x86_emulate_ctxt *ctxt,
+			 const struct descriptor *d, u16 sel)
+{
+	if (desc_system(d) || !seg_permits(d->seg.attr, false))
+		return false;
+	return desc_conforming(d) ||
+	       (desc_dpl(d) >= (sel & SEL_RPL) && desc_dpl(d) >= ctxt->cpl);
+}
+
+/* "MOV": loading a segment register other than CS */
+static int load_segment(struct x86_emulate_ctxt *ctxt, unsigned int seg,
+			u16 sel)
+{
+	struct descriptor d;
+	bool ss = seg == X86_SEG_SS;
+	int rc;
+
+	if (!protected(ctxt))
+		return load_segment_real(ctxt, seg, sel);
+	if (null_selector(sel))
+		return load_null(ctxt, seg, sel);
+	rc = read_descriptor(ctxt, sel, X86_EXC_GP, &d);
+	if (rc)
+		return rc;
+	if (!(ss ? ss_permitted(&d, sel, ctxt->cpl) :
+		   ds_permitted(ctxt, &d, sel)))
+		return sel_fault(ctxt, X86_EXC_GP, sel);
+	if (!desc_present(&d))
+		return sel_fault(ctxt, ss ? X86_EXC_SS : X86_EXC_NP, sel);
+	rc = mark_descriptor(ctxt, &d, X86_SEG_ATTR_ACCESSED);
+	return rc ? rc : ctxt->ops->set_segment(ctxt, seg, &d.seg);
+}
+
+static void shadow_after_ss(struct x86_emulate_ctxt *ctxt, unsigned int seg)
+{
+	if (seg == X86_SEG_SS)
+		ctxt->shadow = X86_SHADOW_MOV_SS;
+}
+
+static int op_mov_to_seg(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int seg = ctxt->dst.reg;
+	int rc;
+
+	if (seg == X86_SEG_CS)
+		return ud(ctxt);
+	rc = load_segment(ctxt, seg, ctxt->src.val);
+	if (!rc)
+		shadow_after_ss(ctxt, seg);
+	return rc;
+}
+
+/* PUSH and POP of segment registers have the register in bits 5..3. */
+static unsigned int opcode_seg(const struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->insn.opcode >> 3 & 7;
+}
+
+static int op_push_seg(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->insn.op_bytes;
+	struct x86_segment s;
+
+	ctxt->ops->get_segment(ctxt, opcode_seg(ctxt), &s);
+	return push_partial(ctxt, s.selector, 2, bytes);
+}
+
+static int op_pop_seg(struct x86_emulate_ctxt *ctxt)
+{
+	u64 sel, sp = moved_sp(ctxt, ctxt->insn.op_bytes);
+	int rc = stack_read(ctxt, 0, &sel, ctxt->insn.op_bytes);
+
+	if (!rc)
+		rc = load_segment(ctxt, opcode_seg(ctxt), sel);
+	if (rc)
+		return rc;
+	set_gpr(ctxt, X86_RSP, 8, sp);
+	shadow_after_ss(ctxt, opcode_seg(ctxt));
+	return X86EMUL_OK;
+}
+
+/* A far pointer in memory or in the instruction: offset, then selector. */
+static void far_pointer(const struct x86_operand *o, u16 *sel, u64 *off)
+{
+	unsigned int bytes = o->bytes - 2;
+
+	if (o->type == X86_OP_IMM && o->bytes > 8) {
+		*off = o->vec[0];
+		*sel = o->vec[1];
+		return;
+	}
+	*off = o->val & size_mask(bytes);
+	*sel = 0;
+	memcpy(sel, o->data + bytes, 2);
+}
+
+/* LES C4, LDS C5, LSS 0F B2, LFS 0F B4, LGS 0F B5 */
+static int op_load_far(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int seg = ctxt->insn.opcode & 7;
+	u64 off;
+	u16 sel;
+	int rc;
+
+	if (!ctxt->insn.map)
+		seg = ctxt->insn.opcode == 0xc4 ? X86_SEG_ES : X86_SEG_DS;
+	far_pointer(&ctxt->src, &sel, &off);
+	rc = load_segment(ctxt, seg, sel);
+	ctxt->dst.val = off;
+	return rc;
+}
+
+/* ---- Execute: far control transfer ----------------------------------- */
+
+/* "Checking Caller Access Privileges" for a code segment reached directly */
+static bool cs_permitted(const struct x86_emulate_ctxt *ctxt,
+			 const struct descriptor *d, u16 sel)
+{
+	if (!desc_code(d))
+		return false;
+	if (desc_conforming(d))
+		return desc_dpl(d) <= ctxt->cpl;
+	return (sel & SEL_RPL) <= ctxt->cpl && desc_dpl(d) == ctxt->cpl;
+}
+
+/* Reserved in IA-32e mode: a code segment with both L and D. */
+static bool cs_bad_width(struct x86_emulate_ctxt *ctxt,
+			 const struct descriptor *d)
+{
+	u32 both = X86_SEG_ATTR_L | X86_SEG_ATTR_DB;
+
+	return (d->seg.attr & both) == both && long_mode(ctxt);
+}
+
+/*
+ * May execution start at @off of the code segment @d?  Marks it accessed: the
+ * last thing about it that can fault.
+ */
+static int check_entry(struct x86_emulate_ctxt *ctxt, struct descriptor *d,
+		       u64 off)
+{
+	bool wide = (d->seg.attr & X86_SEG_ATTR_L) && long_mode(ctxt);
+
+	if (wide ? !canonical(ctxt, off) : off > d->seg.limit)
+		return gp(ctxt, ctxt->ext);
+	return mark_descriptor(ctxt, d, X86_SEG_ATTR_ACCESSED);
+}
+
+/* Loads CS, at privilege @cpl, and goes to @off in it. */
+static int enter_code(struct x86_emulate_ctxt *ctxt, struct descriptor *d,
+		      unsigned int cpl, u64 off)
+{
+	int rc;
+
+	d->seg.selector = (d->seg.selector & ~SEL_RPL) | cpl;
+	rc = ctxt->ops->set_segment(ctxt, X86_SEG_CS, &d->seg);
+	if (rc)
+		return rc;
+	ctxt->next_rip = off;
+	ctxt->cpl = cpl;
+	ctxt->mode_changed = true;
+	return X86EMUL_OK;
+}
+
+static int push_return(struct x86_emulate_ctxt *ctxt, unsigned int bytes)
+{
+	struct frame f = { .n = 0 };
+	struct x86_segment cs;
+
+	ctxt->ops->get_segment(ctxt, X86_SEG_CS, &cs);
+	frame_add(&f, cs.selector);
+	frame_add(&f, ctxt->next_rip);
+	return frame_push(ctxt, &f, bytes);
+}
+
+static int far_real(struct x86_emulate_ctxt *ctxt, u16 sel, u64 off, bool call)
+{
+	struct x86_segment cs;
+	int rc;
+
+	ctxt->ops->get_segment(ctxt, X86_SEG_CS, &cs);
+	if (off > cs.limit)
+		return gp(ctxt, 0);
+	if (call) {
+		rc = push_return(ctxt, ctxt->insn.op_bytes);
+		if (rc)
+			return rc;
+	}
+	ctxt->next_rip = off;
+	return load_segment_real(ctxt, X86_SEG_CS, sel);
+}
+
+static int far_code(struct x86_emulate_ctxt *ctxt, struct descriptor *d,
+		    u16 sel, u64 off, bool call)
+{
+	int rc;
+
+	if (!cs_permitted(ctxt, d, sel) || cs_bad_width(ctxt, d))
+		return sel_fault(ctxt, X86_EXC_GP, sel);
+	if (!desc_present(d))
+		return sel_fault(ctxt, X86_EXC_NP, sel);
+	rc = check_entry(ctxt, d, off);
+	if (!rc && call)
+		rc = push_return(ctxt, ctxt->insn.op_bytes);
+	return rc ? rc : enter_code(ctxt, d, ctxt->cpl, off);
+}
+
+/* "Stack Switching": SS:rSP of the task for privilege level @cpl */
+static int tss_stack(struct x86_emulate_ctxt *ctxt, unsigned int cpl,
+		     unsigned int ist, u16 *ss, u64 *sp)
+{
+	unsigned int off, size;
+	struct x86_segment tr;
+	bool wide = long_mode(ctxt);
+	u8 slot[8] = { 0 };
+	int rc;
+
+	ctxt->ops->get_segment(ctxt, X86_SEG_TR, &tr);
+	if (wide) {
+		off = ist ? 36 + 8 * (ist - 1) : 4 + 8 * cpl;
+		size = 8;
+	} else if (tr.attr & 8) {
+		off = 4 + 8 * cpl;
+		size = 6;
+	} else {
+		off = 2 + 4 * cpl;
+		size = 4;
+	}
+	if (off + size - 1 > tr.limit)
+		return sel_fault(ctxt, X86_EXC_TS, tr.selector);
+	rc = ctxt->ops->read(ctxt, tr.base + off, slot, size, X86_ACC_SYSTEM);
+	if (rc)
+		return rc;
+	*ss = cpl;
+	*sp = 0;
+	memcpy(sp, slot, wide ? 8 : size - 2);
+	if (!wide)
+		memcpy(ss, slot + size - 2, 2);
+	return X86EMUL_OK;
+}
+
+/* The stack of an inner level, checked; nothing is loaded yet. */
+static int inner_stack(struct x86_emulate_ctxt *ctxt, unsigned int cpl,
+		       unsigned int ist, struct stack *st)
+{
+	struct descriptor d;
+	u16 sel;
+	int rc = tss_stack(ctxt, cpl, ist, &sel, &st->sp);
+
+	if (rc)
+		return rc;
+	st->cpl = cpl;
+	st->fresh = true;
+	if (long_mode(ctxt)) {
+		memset(&st->ss, 0, sizeof(st->ss));
+		st->ss.selector = cpl;
+		st->ss.attr = X86_SEG_ATTR_UNUSABLE |
+			      cpl << X86_SEG_ATTR_DPL_SHIFT;
+		st->sp_bytes = 8;
+		return X86EMUL_OK;
+	}
+	if (null_selector(sel))
+		return sel_fault(ctxt, X86_EXC_TS, sel);
+	rc = read_descriptor(ctxt, sel, X86_EXC_TS, &d);
+	if (rc)
+		return rc;
+	if (!ss_permitted(&d, sel, cpl))
+		return sel_fault(ctxt, X86_EXC_TS, sel);
+	if (!desc_present(&d))
+		return sel_fault(ctxt, X86_EXC_SS, sel);
+	rc = mark_descriptor(ctxt, &d, X86_SEG_ATTR_ACCESSED);
+	st->ss = d.seg;
+	st->sp_bytes = d.seg.attr & X86_SEG_ATTR_DB ? 4 : 2;
+	return rc;
+}
+
+/* Makes @st the stack, after a frame of @bytes bytes has been written. */
+static int switch_stack(struct x86_emulate_ctxt *ctxt, const struct stack *st,
+			u64 bytes)
+{
+	u64 m = size_mask(st->sp_bytes), old = ctxt->regs[X86_RSP];
+
+	if (st->fresh)
+		old = st->sp;
+	set_gpr(ctxt, X86_RSP, 8, (old & ~m) | ((st->sp - bytes) & m));
+	if (!st->fresh || st->same_ss)
+		return X86EMUL_OK;
+	return ctxt->ops->set_segment(ctxt, X86_SEG_SS, &st->ss);
+}
+
+/* Bits 4..0 of a call gate: parameters to copy to the inner stack */
+static int gate_parameters(struct x86_emulate_ctxt *ctxt, struct frame *f,
+			   unsigned int count, unsigned int bytes)
+{
+	u64 val;
+	int rc;
+
+	while (count--) {
+		rc = stack_read(ctxt, count * bytes, &val, bytes);
+		if (rc)
+			return rc;
+		frame_add(f, val);
+	}
+	return X86EMUL_OK;
+}
+
+/* "Accessing a Code Segment Through a Call Gate", to an inner level */
+static int gate_inner(struct x86_emulate_ctxt *ctxt, struct descriptor *cs,
+		      u64 off, unsigned int bytes, unsigned int params)
+{
+	struct x86_segment ss, old_cs;
+	struct frame f = { .n = 0 };
+	struct stack st = { .cpl = 0 };
+	unsigned int cpl = desc_dpl(cs);
+	int rc = inner_stack(ctxt, cpl, 0, &st);
+
+	if (rc)
+		return rc;
+	ctxt->ops->get_segment(ctxt, X86_SEG_SS, &ss);
+	ctxt->ops->get_segment(ctxt, X86_SEG_CS, &old_cs);
+	frame_add(&f, ss.selector);
+	frame_add(&f, ctxt->regs[X86_RSP]);
+	rc = gate_parameters(ctxt, &f, params, bytes);
+	if (rc)
+		return rc;
+	frame_add(&f, old_cs.selector);
+	frame_add(&f, ctxt->next_rip);
+	rc = check_entry(ctxt, cs, off);
+	if (!rc)
+		rc = stack_push(ctxt, &st, &f, bytes);
+	if (!rc)
+		rc = switch_stack(ctxt, &st, f.n * bytes);
+	return rc ? rc : enter_code(ctxt, cs, cpl, off);
+}
+
+/* A gate as destination: selector, offset, parameter count */
+static u64 gate_offset(const struct descriptor *d, bool gate16)
+{
+	u64 off = (d->lo & 0xffff) | (gate16 ? 0 : d->lo >> 32 & 0xffff0000);
+
+	return off | d->hi << 32;
+}
+
+static u16 gate_selector(const struct descriptor *d)
+{
+	return d->lo >> 16;
+}
+
+/* Loads and checks the code segment that a call gate names. */
+static int gate_target(struct x86_emulate_ctxt *ctxt,
+		       const struct descriptor *gate, bool call,
+		       struct descriptor *cs)
+{
+	u16 sel = gate_selector(gate);
+	bool wide = long_mode(ctxt), allowed;
+	int rc;
+
+	if (null_selector(sel))
+		return gp(ctxt, 0);
+	rc = read_descriptor(ctxt, sel, X86_EXC_GP, cs);
+	if (rc)
+		return rc;
+	allowed = call || desc_conforming(cs) ? desc_dpl(cs) <= ctxt->cpl :
+						desc_dpl(cs) == ctxt->cpl;
+	if (!desc_code(cs) || !allowed || cs_bad_width(ctxt, cs) ||
+	    (wide && !(cs->seg.attr & X86_SEG_ATTR_L)))
+		return sel_fault(ctxt, X86_EXC_GP, sel);
+	if (!desc_present(cs))
+		return sel_fault(ctxt, X86_EXC_NP, sel);
+	return X86EMUL_OK;
+}
+
+static int far_gate(struct x86_emulate_ctxt *ctxt, struct descriptor *gate,
+		    bool call)
+{
+	bool gate16 = desc_type(gate) == DESC_GATE16;
+	unsigned int bytes = gate16 ? 2 : long_mode(ctxt) ? 8 : 4;
+	u64 off = gate_offset(gate, gate16);
+	struct descriptor cs;
+	int rc = gate_target(ctxt, gate, call, &cs);
+
+	if (rc)
+		return rc;
+	if (call && !desc_conforming(&cs) && desc_dpl(&cs) < ctxt->cpl)
+		return gate_inner(ctxt, &cs, off, bytes,
+				  bytes == 8 ? 0 : gate->lo >> 32 & 31);
+	rc = check_entry(ctxt, &cs, off);
+	if (!rc && call)
+		rc = push_return(ctxt, bytes);
+	return rc ? rc : enter_code(ctxt, &cs, ctxt->cpl, off);
+}
+
+/* TSS or task gate as destination of a far transfer */
+static int far_task(struct x86_emulate_ctxt *ctxt, struct descriptor *d,
+		    u16 sel, bool call)
+{
+	if (!ctxt->ops->task_switch)
+		return X86EMUL_UNHANDLEABLE;
+	if (desc_type(d) == DESC_TASK_GATE)
+		sel = gate_selector(d);
+	ctxt->mode_changed = true;
+	return ctxt->ops->task_switch(ctxt, sel, call ? X86_TASK_CALL :
+				      X86_TASK_JMP, false, 0);
+}
+
+static int far_system(struct x86_emulate_ctxt *ctxt, struct descriptor *d,
+		      u16 sel, bool call)
+{
+	unsigned int type = desc_type(d);
+	bool wide = long_mode(ctxt);
+	bool gate = type == DESC_GATE || (type == DESC_GATE16 && !wide);
+	bool task = !wide && (type == DESC_TASK_GATE || type == DESC_TSS ||
+			      type == DESC_TSS16);
+
+	if ((!gate && !task) || desc_dpl(d) < ctxt->cpl ||
+	    desc_dpl(d) < (sel & SEL_RPL))
+		return sel_fault(ctxt, X86_EXC_GP, sel);
+	if (!desc_present(d))
+		return sel_fault(ctxt, X86_EXC_NP, sel);
+	return gate ? far_gate(ctxt, d, call) : far_task(ctxt, d, sel, call);
+}
+
+static int far_transfer(struct x86_emulate_ctxt *ctxt, bool call)
+{
+	struct descriptor d;
+	u64 off;
+	u16 sel;
+	int rc;
+
+	far_pointer(&ctxt->dst, &sel, &off);
+	if (!protected(ctxt))
+		return far_real(ctxt, sel, off, call);
+	if (null_selector(sel))
+		return gp(ctxt, 0);
+	rc = read_descriptor(ctxt, sel, X86_EXC_GP, &d);
+	if (rc)
+		return rc;
+	return desc_system(&d) ? far_system(ctxt, &d, sel, call) :
+				 far_code(ctxt, &d, sel, off, call);
+}
+
+static int op_jmp_far(struct x86_emulate_ctxt *ctxt)
+{
+	return far_transfer(ctxt, false);
+}
+
+static int op_call_far(struct x86_emulate_ctxt *ctxt)
+{
+	return far_transfer(ctxt, true);
+}
+
+/* ---- Execute: far return and IRET ------------------------------------ */
+
+/* Where a return goes, as popped from the stack. */
+struct far_return {
+	u64 rip, cs, flags, rsp, ss;
+	u64 popped;		/* bytes taken off the stack */
+	u64 release;		/* and given up at both levels: RET imm16 */
+	bool has_ss;
+};
+
+static int pop_item(struct x86_emulate_ctxt *ctxt, struct far_return *r,
+		    u64 *val)
+{
+	unsigned int bytes = ctxt->insn.op_bytes;
+	int rc = stack_read(ctxt, r->popped, val, bytes);
+
+	r->popped += bytes;
+	return rc;
+}
+
+static int pop_items(struct x86_emulate_ctxt *ctxt, struct far_return *r,
+		     u64 *a, u64 *b)
+{
+	int rc = pop_item(ctxt, r, a);
+
+	return rc ? rc : pop_item(ctxt, r, b);
+}
+
+static int return_real(struct x86_emulate_ctxt *ctxt,
+		       const struct far_return *r)
+{
+	struct x86_segment cs;
+	int rc;
+
+	ctxt->ops->get_segment(ctxt, X86_SEG_CS, &cs);
+	if (r->rip > cs.limit)
+		return gp(ctxt, 0);
+	rc = load_segment_real(ctxt, X86_SEG_CS, r->cs);
+	if (rc)
+		return rc;
+	ctxt->next_rip = r->rip;
+	move_sp(ctxt, r->popped + r->release);
+	return X86EMUL_OK;
+}
+
+/* "RET", "IRET": checks on the code segment returned to */
+static int return_cs(struct x86_emulate_ctxt *ctxt,
+		     const struct far_return *r, struct descriptor *cs)
+{
+	unsigned int rpl = r->cs & SEL_RPL;
+	bool allowed;
+	int rc;
+
+	if (null_selector(r->cs))
+		return gp(ctxt, 0);
+	rc = read_descriptor(ctxt, r->cs, X86_EXC_GP, cs);
+	if (rc)
+		return rc;
+	allowed = desc_conforming(cs) ? desc_dpl(cs) <= rpl :
+					desc_dpl(cs) == rpl;
+	if (!desc_code(cs) || rpl < ctxt->cpl || !allowed ||
+	    cs_bad_width(ctxt, cs))
+		return sel_fault(ctxt, X86_EXC_GP, r->cs);
+	if (!desc_present(cs))
+		return sel_fault(ctxt, X86_EXC_NP, r->cs);
+	return check_entry(ctxt, cs, r->rip);
+}
+
+/* And on the stack segment; a null one serves 64-bit code below CPL 3. */
+static int return_ss(struct x86_emulate_ctxt *ctxt,
+		     const struct far_return *r, const struct descriptor *cs,
+		     struct descriptor *ss)
+{
+	unsigned int rpl = r->cs & SEL_RPL;
+	int rc;
+
+	if (null_selector(r->ss)) {
+		if (!long_mode(ctxt) || !(cs->seg.attr & X86_SEG_ATTR_L) ||
+		    rpl == 3 || r->ss != rpl)
+			return gp(ctxt, 0);
+		memset(ss, 0, sizeof(*ss));
+		ss->seg.selector = r->ss;
+		ss->seg.attr = X86_SEG_ATTR_UNUSABLE |
+			       rpl << X86_SEG_ATTR_DPL_SHIFT;
+		return X86EMUL_OK;
+	}
+	rc = read_descriptor(ctxt, r->ss, X86_EXC_GP, ss);
+	if (rc)
+		return rc;
+	if (!ss_permitted(ss, r->ss, rpl))
+		return sel_fault(ctxt, X86_EXC_GP, r->ss);
+	if (!desc_present(ss))
+		return sel_fault(ctxt, X86_EXC_SS, r->ss);
+	return mark_descriptor(ctxt, ss, X86_SEG_ATTR_ACCESSED);
+}
+
+/* After a return outward, segments of the inner level are made null. */
+static int drop_inner_segments(struct x86_emulate_ctxt *ctxt)
+{
+	static const u8 segs[] = {
+		X86_SEG_ES, X86_SEG_DS, X86_SEG_FS, X86_SEG_GS,
+	};
+	struct x86_segment s;
+	unsigned int n, dpl;
+	int rc;
+
+	for (n = 0; n < sizeof(segs); n++) {
+		ctxt->ops->get_segment(ctxt, segs[n], &s);
+		dpl = (s.attr & X86_SEG_ATTR_DPL) >> X86_SEG_ATTR_DPL_SHIFT;
+		if ((s.attr & X86_SEG_ATTR_UNUSABLE) || dpl >= ctxt->cpl ||
+		    (s.attr & (X86_SEG_ATTR_CODE | X86_SEG_ATTR_CONFORM)) ==
+		    (X86_SEG_ATTR_CODE | X86_SEG_ATTR_CONFORM))
+			continue;
+		s.selector = 0;
+		s.attr = X86_SEG_ATTR_UNUSABLE;
+		rc = ctxt->ops->set_segment(ctxt, segs[n], &s);
+		if (rc)
+			return rc;
+	}
+	return X86EMUL_OK;
+}
+
+static int return_outward(struct x86_emulate_ctxt *ctxt,
+			  const struct far_return *r, struct descriptor *cs)
+{
+	struct descriptor ss;
+	unsigned int sb;
+	int rc = return_ss(ctxt, r, cs, &ss);
+
+	if (rc)
+		return rc;
+	rc = enter_code(ctxt, cs, r->cs & SEL_RPL, r->rip);
+	if (!rc)
+		rc = ctxt->ops->set_segment(ctxt, X86_SEG_SS, &ss.seg);
+	if (rc)
+		return rc;
+	sb = (cs->seg.attr & X86_SEG_ATTR_L) && long_mode(ctxt) ? 8 :
+	     ss.seg.attr & X86_SEG_ATTR_DB ? 4 : 2;
+	set_gpr(ctxt, X86_RSP, sb, r->rsp + r->release);
+	return drop_inner_segments(ctxt);
+}
+
+/* The common end of far RET and IRET in protected mode. */
+static int far_return(struct x86_emulate_ctxt *ctxt, struct far_return *r)
+{
+	struct descriptor cs;
+	int rc = return_cs(ctxt, r, &cs);
+
+	if (rc)
+		return rc;
+	if (!r->has_ss && (r->cs & SEL_RPL) > ctxt->cpl) {
+		r->popped += r->release;
+		rc = pop_items(ctxt, r, &r->rsp, &r->ss);
+		if (rc)
+			return rc;
+		r->has_ss = true;
+	}
+	if (r->has_ss)
+		return return_outward(ctxt, r, &cs);
+	rc = enter_code(ctxt, &cs, ctxt->cpl, r->rip);
+	if (!rc)
+		move_sp(ctxt, r->popped + r->release);
+	return rc;
+}
+
+static int op_ret_far(struct x86_emulate_ctxt *ctxt)
+{
+	struct far_return r = { .has_ss = false };
+	int rc = pop_items(ctxt, &r, &r.rip, &r.cs);
+
+	if (rc)
+		return rc;
+	r.cs &= 0xffff;
+	if (ctxt->dst.type == X86_OP_IMM)
+		r.release = ctxt->dst.val;
+	return protected(ctxt) ? far_return(ctxt, &r) : return_real(ctxt, &r);
+}
+
+/* Flags that POPF and IRET at this privilege and operand size may change. */
+static u64 writable_flags(const struct x86_emulate_ctxt *ctxt)
+{
+	u64 m = FL_ARITH | FL_TF | FL_DF | FL_NT | FL_AC | FL_ID;
+	bool real = ctxt->mode == X86_MODE_REAL;
+
+	if (real || !ctxt->cpl)
+		m |= FL_IOPL;
+	if (real || ctxt->cpl <= iopl(ctxt))
+		m |= FL_IF;
+	return ctxt->insn.op_bytes == 2 ? m & 0xffff : m;
+}
+
+static void load_flags(struct x86_emulate_ctxt *ctxt, u64 val, u64 mask)
+{
+	ctxt->flags = (ctxt->flags & ~mask) | (val & mask) | FL_FIXED;
+}
+
+/* "IRET": to virtual-8086 mode, from CPL 0 with VM set in the image */
+static int return_vm86(struct x86_emulate_ctxt *ctxt, struct far_return *r)
+{
+	static const u8 segs[] = {
+		X86_SEG_ES, X86_SEG_DS, X86_SEG_FS, X86_SEG_GS,
+	};
+	u64 sel[4];
+	unsigned int n;
+	int rc = pop_items(ctxt, r, &r->rsp, &r->ss);
+
+	for (n = 0; !rc && n < 4; n++)
+		rc = pop_item(ctxt, r, &sel[n]);
+	if (rc)
+		return rc;
+	if (r->rip > 0xffff)
+		return gp(ctxt, 0);
+	ctxt->mode = X86_MODE_VM86;
+	rc = load_segment_real(ctxt, X86_SEG_CS, r->cs);
+	if (!rc)
+		rc = load_segment_real(ctxt, X86_SEG_SS, r->ss);
+	for (n = 0; !rc && n < 4; n++)
+		rc = load_segment_real(ctxt, segs[n], sel[n]);
+	if (rc)
+		return rc;
+	ctxt->cpl = 3;
+	ctxt->mode_changed = true;
+	ctxt->flags = (r->flags & (FL_ARITH | FL_TF | FL_IF | FL_DF |
+		       FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF |
+		       FL_VIP | FL_ID)) | FL_FIXED;
+	set_gpr(ctxt, X86_RSP, 4, r->rsp);
+	ctxt->next_rip = r->rip;
+	return X86EMUL_OK;
+}
+
+static int iret_protected(struct x86_emulate_ctxt *ctxt, struct far_return *r)
+{
+	u64 mask = writable_flags(ctxt);
+	int rc;
+
+	if (ctxt->insn.op_bytes != 2)
+		mask |= FL_RF;
+	if (!ctxt->cpl && ctxt->insn.op_bytes != 2)
+		mask |= FL_VIF | FL_VIP;
+	if (mode64(ctxt)) {
+		rc = pop_items(ctxt, r, &r->rsp, &r->ss);
+		if (rc)
+			return rc;
+		r->ss &= 0xffff;
+		r->has_ss = true;
+	}
+	rc = far_return(ctxt, r);
+	if (!rc)
+		load_flags(ctxt, r->flags, mask);
+	return rc;
+}
+
+static int iret_task(struct x86_emulate_ctxt *ctxt)
+{
+	u16 link = 0;
+	struct x86_segment tr;
+	int rc;
+
+	if (mode64(ctxt) || long_mode(ctxt))
+		return gp(ctxt, 0);
+	if (!ctxt->ops->task_switch)
+		return X86EMUL_UNHANDLEABLE;
+	ctxt->ops->get_segment(ctxt, X86_SEG_TR, &tr);
+	rc = ctxt->ops->read(ctxt, tr.base, &link, 2, X86_ACC_SYSTEM);
+	if (rc)
+		return rc;
+	ctxt->mode_changed = true;
+	return ctxt->ops->task_switch(ctxt, link, X86_TASK_IRET, false, 0);
+}
+
+static int iret(struct x86_emulate_ctxt *ctxt)
+{
+	struct far_return r = { .has_ss = false };
+	int rc;
+
+	if (ctxt->mode == X86_MODE_VM86 && iopl(ctxt) < 3)
+		return vme_active(ctxt) ? X86EMUL_UNHANDLEABLE : gp(ctxt, 0);
+	if (protected(ctxt) && (ctxt->rflags & FL_NT))
+		return iret_task(ctxt);
+	rc = pop_items(ctxt, &r, &r.rip, &r.cs);
+	if (!rc)
+		rc = pop_item(ctxt, &r, &r.flags);
+	if (rc)
+		return rc;
+	r.cs &= 0xffff;
+	if (protected(ctxt)) {
+		if (!ctxt->cpl && (r.flags & FL_VM) &&
+		    ctxt->insn.op_bytes == 4 && !long_mode(ctxt))
+			return return_vm86(ctxt, &r);
+		return iret_protected(ctxt, &r);
+	}
+	rc = return_real(ctxt, &r);
+	if (!rc)
+		load_flags(ctxt, r.flags, writable_flags(ctxt) |
+			   (ctxt->insn.op_bytes == 4 ? FL_RF : 0));
+	return rc;
+}
+
+static int op_iret(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = iret(ctxt);
+
+	if (!rc && ctxt->ops->unblock_nmi)
+		ctxt->ops->unblock_nmi(ctxt);
+	return rc;
+}
+
+/* ---- Events: interrupts and exceptions through the IDT --------------- */
+
+struct event {
+	u8 vector;
+	bool software;
+	bool has_error;
+	u32 error;
+};
+
+/* "Interrupt and Exception Handling in Real-Address Mode" */
+static int event_real(struct x86_emulate_ctxt *ctxt, const struct event *e)
+{
+	struct frame f = { .n = 0 };
+	struct x86_segment cs;
+	u64 base;
+	u32 entry = 0;
+	u16 limit;
+	int rc;
+
+	ctxt->ops->get_dt(ctxt, X86_DT_IDT, &base, &limit);
+	if (4u * e->vector + 3 > limit)
+		return gp(ctxt, 0);
+	rc = ctxt->ops->read(ctxt, base + 4 * e->vector, &entry, 4,
+			     X86_ACC_SYSTEM);
+	if (rc)
+		return rc;
+	ctxt->ops->get_segment(ctxt, X86_SEG_CS, &cs);
+	frame_add(&f, ctxt->flags);
+	frame_add(&f, cs.selector);
+	frame_add(&f, ctxt->next_rip);
+	rc = frame_push(ctxt, &f, 2);
+	if (!rc)
+		rc = load_segment_real(ctxt, X86_SEG_CS, entry >> 16);
+	if (rc)
+		return rc;
+	ctxt->next_rip = entry & 0xffff;
+	ctxt->flags &= ~(u64)(FL_IF | FL_TF | FL_AC | FL_RF);
+	return X86EMUL_OK;
+}
+
+/* An error code that names an IDT entry: bit 1 set */
+static int idt_fault(struct x86_emulate_ctxt *ctxt, u8 vector,
+		     const struct event *e)
+{
+	return x86_emul_fault(ctxt, vector, true,
+			      e->vector * 8u + 2 + ctxt->ext);
+}
+
+/* Reads the gate and makes the checks that concern the gate alone. */
+static int event_gate(struct x86_emulate_ctxt *ctxt, const struct event *e,
+		      struct descriptor *gate)
+{
+	bool wide = long_mode(ctxt);
+	unsigned int size = wide ? 16 : 8, type;
+	u64 base;
+	u16 limit;
+	int rc;
+
+	ctxt->ops->get_dt(ctxt, X86_DT_IDT, &base, &limit);
+	if (e->vector * size + size - 1 > limit)
+		return idt_fault(ctxt, X86_EXC_GP, e);
+	gate->lin = base + e->vector * size;
+	gate->hi = 0;
+	rc = ctxt->ops->read(ctxt, gate->lin, &gate->lo, 8, X86_ACC_SYSTEM);
+	if (!rc && wide)
+		rc = ctxt->ops->read(ctxt, gate->lin + 8, &gate->hi, 8,
+				     X86_ACC_SYSTEM);
+	if (rc)
+		return rc;
+	desc_unpack(gate, 0);
+	type = gate->seg.attr & (X86_SEG_ATTR_TYPE | X86_SEG_ATTR_S);
+	if (type != DESC_INT && type != DESC_TRAP &&
+	    (wide || (type != DESC_INT16 && type != DESC_TRAP16 &&
+		      type != DESC_TASK_GATE)))
+		return idt_fault(ctxt, X86_EXC_GP, e);
+	if (e->software && desc_dpl(gate) < ctxt->cpl)
+		return idt_fault(ctxt, X86_EXC_GP, e);
+	if (!desc_present(gate))
+		return idt_fault(ctxt, X86_EXC_NP, e);
+	return X86EMUL_OK;
+}
+
+static int event_cs(struct x86_emulate_ctxt *ctxt,
+		    const struct descriptor *gate, struct descriptor *cs)
+{
+	u16 sel = gate_selector(gate);
+	bool wide = long_mode(ctxt);
+	int rc;
+
+	if (null_selector(sel))
+		return gp(ctxt, ctxt->ext);
+	rc = read_descriptor(ctxt, sel, X86_EXC_GP, cs);
+	if (rc)
+		return rc;
+	if (!desc_code(cs) || desc_dpl(cs) > ctxt->cpl ||
+	    cs_bad_width(ctxt, cs) ||
+	    (wide && !(cs->seg.attr & X86_SEG_ATTR_L)))
+		return sel_fault(ctxt, X86_EXC_GP, sel);
+	if (!desc_present(cs))
+		return sel_fault(ctxt, X86_EXC_NP, sel);
+	/* From virtual-8086 mode an event goes to CPL 0 and nowhere else. */
+	if (ctxt->mode == X86_MODE_VM86 &&
+	    (desc_conforming(cs) || desc_dpl(cs)))
+		return sel_fault(ctxt, X86_EXC_GP, sel);
+	return X86EMUL_OK;
+}
+
+/* The stack an event is delivered on. */
+static int event_stack(struct x86_emulate_ctxt *ctxt, unsigned int cpl,
+		       unsigned int ist, struct stack *st)
+{
+	int rc = X86EMUL_OK;
+
+	if (cpl < ctxt->cpl || ist) {
+		rc = inner_stack(ctxt, cpl, ist, st);
+		/* At the same level the stack segment stays. */
+		st->same_ss = cpl == ctxt->cpl;
+	} else {
+		current_stack(ctxt, st);
+		st->sp_bytes = long_mode(ctxt) ? 8 : st->sp_bytes;
+	}
+	/* "Interrupt Stack Frame" of 64-bit mode: aligned to 16 bytes */
+	if (long_mode(ctxt))
+		st->sp &= ~15ull;
+	return rc;
+}
+
+static void event_frame(struct x86_emulate_ctxt *ctxt, const struct event *e,
+			const struct stack *st, struct frame *f)
+{
+	static const u8 vm86_segs[] = {
+		X86_SEG_GS, X86_SEG_FS, X86_SEG_DS, X86_SEG_ES,
+	};
+	struct x86_segment s;
+	unsigned int n;
+
+	for (n = 0; ctxt->mode == X86_MODE_VM86 && n < 4; n++) {
+		ctxt->ops->get_segment(ctxt, vm86_segs[n], &s);
+		frame_add(f, s.selector);
+	}
+	if (st->fresh || long_mode(ctxt)) {
+		ctxt->ops->get_segment(ctxt, X86_SEG_SS, &s);
+		frame_add(f, s.selector);
+		frame_add(f, ctxt->regs[X86_RSP]);
+	}
+	ctxt->ops->get_segment(ctxt, X86_SEG_CS, &s);
+	frame_add(f, ctxt->flags);
+	frame_add(f, s.selector);
+	frame_add(f, ctxt->next_rip);
+	if (e->has_error)
+		frame_add(f, e->error);
+}
+
+/* Leaving virtual-8086 mode, the data segments are made null. */
+static int leave_vm86(struct x86_emulate_ctxt *ctxt)
+{
+	static const u8 segs[] = {
+		X86_SEG_ES, X86_SEG_DS, X86_SEG_FS, X86_SEG_GS,
+	};
+	struct x86_segment s = { .attr = X86_SEG_ATTR_UNUSABLE };
+	unsigned int n;
+	int rc = X86EMUL_OK;
+
+	for (n = 0; !rc && n < sizeof(segs); n++)
+		rc = ctxt->ops->set_segment(ctxt, segs[n], &s);
+	return rc;
+}
+
+static int event_through(struct x86_emulate_ctxt *ctxt, const struct event *e,
+			 const struct descriptor *gate, struct descriptor *cs)
+{
+	unsigned int type = desc_type(gate), cpl, bytes, ist;
+	bool gate16 = !(type & 8), vm86 = ctxt->mode == X86_MODE_VM86;
+	u64 off = gate_offset(gate, gate16);
+	struct stack st = { .cpl = ctxt->cpl };
+	struct frame f = { .n = 0 };
+	int rc;
+
+	cpl = desc_conforming(cs) ? ctxt->cpl : desc_dpl(cs);
+	bytes = long_mode(ctxt) ? 8 : gate16 ? 2 : 4;
+	ist = long_mode(ctxt) ? gate->lo >> 32 & 7 : 0;
+	rc = event_stack(ctxt, cpl, ist, &st);
+	if (rc)
+		return rc;
+	event_frame(ctxt, e, &st, &f);
+	rc = check_entry(ctxt, cs, off);
+	if (!rc)
+		rc = stack_push(ctxt, &st, &f, bytes);
+	if (!rc)
+		rc = switch_stack(ctxt, &st, f.n * bytes);
+	if (!rc && vm86)
+		rc = leave_vm86(ctxt);
+	if (!rc)
+		rc = enter_code(ctxt, cs, cpl, off);
+	if (rc)
+		return rc;
+	ctxt->flags &= ~(u64)(FL_TF | FL_NT | FL_RF | FL_VM);
+	if (!(type & 1))
+		ctxt->flags &= ~(u64)FL_IF;
+	return X86EMUL_OK;
+}
+
+/* "Interrupt 1, INT n": delivery in all modes; returns to next_rip. */
+static int deliver(struct x86_emulate_ctxt *ctxt, const struct event *e)
+{
+	struct descriptor gate, cs;
+	int rc;
+
+	if (ctxt->mode == X86_MODE_REAL)
+		return event_real(ctxt, e);
+	rc = event_gate(ctxt, e, &gate);
+	if (rc)
+		return rc;
+	if (desc_type(&gate) == DESC_TASK_GATE) {
+		if (!ctxt->ops->task_switch)
+			return X86EMUL_UNHANDLEABLE;
+		ctxt->mode_changed = true;
+		return ctxt->ops->task_switch(ctxt, gate_selector(&gate),
+					      X86_TASK_GATE, e->has_error,
+					      e->error);
+	}
+	rc = event_cs(ctxt, &gate, &cs);
+	return rc ? rc : event_through(ctxt, e, &gate, &cs);
+}
+
+int x86_emulate_event(struct x86_emulate_ctxt *ctxt, u8 vector,
+		      enum x86_event_kind kind, bool has_error, u32 error)
+{
+	struct event e = {
+		.vector = vector, .software = kind == X86_EVENT_SOFTWARE,
+		.has_error = has_error, .error = error,
+	};
+	int rc;
+
+	decode_reset(ctxt);
+	ctxt->ext = !e.software;
+	ctxt->next_rip = ctxt->rip;
+	ctxt->flags = ctxt->rflags;
+	rc = deliver(ctxt, &e);
+	if (rc)
+		return rc;
+	ctxt->rip = ctxt->next_rip;
+	ctxt->rflags = ctxt->flags;
+	return X86EMUL_OK;
+}
+
+static int software_interrupt(struct x86_emulate_ctxt *ctxt, u8 vector)
+{
+	struct event e = { .vector = vector, .software = true };
+
+	return deliver(ctxt, &e);
+}
+
+/* In virtual-8086 mode INT n, unlike INT3 and INTO, obeys IOPL. */
+static int op_int(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->mode == X86_MODE_VM86) {
+		if (vme_active(ctxt))
+			return X86EMUL_UNHANDLEABLE;
+		if (iopl(ctxt) < 3)
+			return gp(ctxt, 0);
+	}
+	return software_interrupt(ctxt, ctxt->dst.val);
+}
+
+static int op_int3(struct x86_emulate_ctxt *ctxt)
+{
+	return software_interrupt(ctxt, X86_EXC_BP);
+}
+
+static int op_into(struct x86_emulate_ctxt *ctxt)
+{
+	if (!(ctxt->flags & FL_OF))
+		return X86EMUL_OK;
+	return software_interrupt(ctxt, X86_EXC_OF);
+}
+
+/* ---- Execute: system flags ------------------------------------------- */
+
+static int op_pushf(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->mode == X86_MODE_VM86 && iopl(ctxt) < 3)
+		return vme_active(ctxt) ? X86EMUL_UNHANDLEABLE : gp(ctxt, 0);
+	return push(ctxt, ctxt->flags & ~(u64)(FL_VM | FL_RF));
+}
+
+static int op_popf(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->insn.op_bytes;
+	u64 mask = writable_flags(ctxt), val;
+	int rc;
+
+	if (ctxt->mode == X86_MODE_VM86 && iopl(ctxt) < 3)
+		return vme_active(ctxt) ? X86EMUL_UNHANDLEABLE : gp(ctxt, 0);
+	rc = stack_read(ctxt, 0, &val, bytes);
+	if (rc)
+		return rc;
+	move_sp(ctxt, bytes);
+	/* A 32- or 64-bit image of supervisor code clears VIF and VIP. */
+	if (!ctxt->cpl && bytes != 2) {
+		mask |= FL_VIF | FL_VIP;
+		val &= ~(u64)(FL_VIF | FL_VIP);
+	}
+	load_flags(ctxt, val, mask);
+	return X86EMUL_OK;
+}
+
+/* OK, #GP(0), or UNHANDLEABLE where VIF would be changed in place of IF. */
+static int check_if_access(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->mode == X86_MODE_REAL || ctxt->cpl <= iopl(ctxt))
+		return X86EMUL_OK;
+	if (ctxt->ops->get_cr(ctxt, 4) & (ctxt->mode == X86_MODE_VM86 ?
+					  CR4_VME : CR4_PVI))
+		return ctxt->cpl == 3 ? X86EMUL_UNHANDLEABLE : gp(ctxt, 0);
+	return gp(ctxt, 0);
+}
+
+static int op_cli(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = check_if_access(ctxt);
+
+	if (!rc)
+		set_flag(ctxt, FL_IF, false);
+	return rc;
+}
+
+static int op_sti(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = check_if_access(ctxt);
+
+	if (rc)
+		return rc;
+	if (!(ctxt->flags & FL_IF))
+		ctxt->shadow = X86_SHADOW_STI;
+	set_flag(ctxt, FL_IF, true);
+	return X86EMUL_OK;
+}
+
+/* ---- Execute: protection --------------------------------------------- */
+
+/* "BOUND": the index against two signed bounds in memory */
+static int op_bound(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->dst.bytes;
+	s64 index = sign_extend(ctxt->dst.val, bytes);
+	s64 low = sign_extend(ctxt->src.val, bytes);
+	s64 high = sign_extend(ctxt->src.val >> 8 * bytes, bytes);
+
+	if (index < low || index > high)
+		return x86_emul_fault(ctxt, X86_EXC_BR, false, 0);
+	return X86EMUL_OK;
+}
+
+/* "ARPL" writes its destination only to raise the RPL. */
+static int op_arpl(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_operand *d = &ctxt->dst;
+	u64 rpl = ctxt->src.val & SEL_RPL;
+	bool raise = (d->val & SEL_RPL) < rpl;
+	int rc = X86EMUL_OK;
+
+	if (raise) {
+		d->val = (d->val & ~(u64)SEL_RPL) | rpl;
+		if (d->type == X86_OP_MEM)
+			rc = operand_address(ctxt, d, Ew, true);
+		if (!rc)
+			rc = store_operand(ctxt, d);
+	}
+	set_flag(ctxt, FL_ZF, raise);
+	return rc;
+}
+
+/*
+ * Looks a selector up for LAR, LSL, VERR and VERW, which answer in ZF.
+ * @found is false for a selector with no descriptor this level may see.
+ */
+static int inspect(struct x86_emulate_ctxt *ctxt, u16 sel,
+		   struct descriptor *d, bool *found)
+{
+	int rc;
+
+	*found = false;
+	if (null_selector(sel))
+		return X86EMUL_OK;
+	rc = find_descriptor(ctxt, sel, d);
+	if (rc == NO_DESCRIPTOR)
+		return X86EMUL_OK;
+	*found = !rc && (desc_conforming(d) ||
+			 (desc_dpl(d) >= ctxt->cpl &&
+			  desc_dpl(d) >= (sel & SEL_RPL)));
+	return rc;
+}
+
+/* Bit n: system descriptor type n is valid. */
+#define LAR_TYPES	0x1a3eu
+#define LAR_TYPES_LONG	0x1a04u
+#define LSL_TYPES	0x0a0eu
+#define LSL_TYPES_LONG	0x0a04u
+
+static int inspect_types(struct x86_emulate_ctxt *ctxt, u32 types,
+			 u32 types_long, struct descriptor *d)
+{
+	bool found;
+	int rc = inspect(ctxt, ctxt->src.val, d, &found);
+
+	if (rc)
+		return rc;
+	if (found && desc_system(d))
+		found = (long_mode(ctxt) ? types_long : types) >>
+			desc_type(d) & 1;
+	set_flag(ctxt, FL_ZF, found);
+	if (!found)
+		ctxt->dst.type = X86_OP_NONE;
+	return X86EMUL_OK;
+}
+
+static int op_lar(struct x86_emulate_ctxt *ctxt)
+{
+	struct descriptor d = { .lo = 0 };
+	int rc = inspect_types(ctxt, LAR_TYPES, LAR_TYPES_LONG, &d);
+
+	ctxt->dst.val = d.lo >> 32 & 0xffff00;
+	return rc;
+}
+
+static int op_lsl(struct x86_emulate_ctxt *ctxt)
+{
+	struct descriptor d = { .lo = 0 };
+	int rc = inspect_types(ctxt, LSL_TYPES, LSL_TYPES_LONG, &d);
+
+	ctxt->dst.val = d.seg.limit;
+	return rc;
+}
+
+static int verify(struct x86_emulate_ctxt *ctxt, bool write)
+{
+	struct descriptor d;
+	bool found;
+	int rc = inspect(ctxt, ctxt->dst.val, &d, &found);
+
+	if (!rc)
+		set_flag(ctxt, FL_ZF, found && !desc_system(&d) &&
+			 seg_permits(d.seg.attr, write));
+	return rc;
+}
+
+static int op_verr(struct x86_emulate_ctxt *ctxt)
+{
+	return verify(ctxt, false);
+}
+
+static int op_verw(struct x86_emulate_ctxt *ctxt)
+{
+	return verify(ctxt, true);
+}
+
+/* SLDT 0F 00 /0, STR 0F 00 /1 */
+static int op_store_system(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_segment s;
+
+	ctxt->ops->get_segment(ctxt, ctxt->insn.modrm >> 3 & 7 ? X86_SEG_TR :
+			       X86_SEG_LDTR, &s);
+	ctxt->dst.val = s.selector;
+	return X86EMUL_OK;
+}
+
+/* The descriptor of an LDT or TSS to load, in the GDT and present */
+static int system_descriptor(struct x86_emulate_ctxt *ctxt, u16 sel,
+			     u32 types, struct descriptor *d)
+{
+	int rc;
+
+	if (sel & SEL_TI)
+		return sel_fault(ctxt, X86_EXC_GP, sel);
+	rc = read_descriptor(ctxt, sel, X86_EXC_GP, d);
+	if (rc)
+		return rc;
+	if (!desc_system(d) || !(types >> desc_type(d) & 1))
+		return sel_fault(ctxt, X86_EXC_GP, sel);
+	if (!desc_present(d))
+		return sel_fault(ctxt, X86_EXC_NP, sel);
+	return X86EMUL_OK;
+}
+
+static int op_lldt(struct x86_emulate_ctxt *ctxt)
+{
+	struct descriptor d = { .seg.attr = X86_SEG_ATTR_UNUSABLE };
+	u16 sel = ctxt->dst.val;
+	int rc;
+
+	d.seg.selector = sel;
+	if (!null_selector(sel)) {
+		rc = system_descriptor(ctxt, sel, 1u << DESC_LDT, &d);
+		if (rc)
+			return rc;
+	}
+	return ctxt->ops->set_segment(ctxt, X86_SEG_LDTR, &d.seg);
+}
+
+static int op_ltr(struct x86_emulate_ctxt *ctxt)
+{
+	struct descriptor d;
+	u16 sel = ctxt->dst.val;
+	u32 types = 1u << DESC_TSS;
+	int rc;
+
+	if (null_selector(sel))
+		return gp(ctxt, 0);
+	if (!long_mode(ctxt))
+		types |= 1u << DESC_TSS16;
+	rc = system_descriptor(ctxt, sel, types, &d);
+	if (!rc)
+		rc = mark_descriptor(ctxt, &d, DESC_BUSY);
+	return rc ? rc : ctxt->ops->set_segment(ctxt, X86_SEG_TR, &d.seg);
+}
+
+/* ---- Execute: system registers --------------------------------------- */
+
+static enum x86_dt opcode_dt(const struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->insn.modrm >> 3 & 1 ? X86_DT_IDT : X86_DT_GDT;
+}
+
+static int op_store_dt(struct x86_emulate_ctxt *ctxt)
+{
+	u16 limit;
+	u64 base;
+
+	ctxt->ops->get_dt(ctxt, opcode_dt(ctxt), &base, &limit);
+	memcpy(ctxt->dst.data, &limit, 2);
+	memcpy(ctxt->dst.data + 2, &base, 8);
+	return X86EMUL_OK;
+}
+
+static int op_load_dt(struct x86_emulate_ctxt *ctxt)
+{
+	u64 base = 0;
+	u16 limit;
+
+	memcpy(&limit, ctxt->src.data, 2);
+	memcpy(&base, ctxt->src.data + 2, ctxt->src.bytes - 2);
+	if (mode64(ctxt)) {
+		if (!canonical(ctxt, base))
+			return gp(ctxt, 0);
+	} else if (ctxt->insn.op_bytes == 2) {
+		base &= 0xffffff;
+	}
+	return ctxt->ops->set_dt(ctxt, opcode_dt(ctxt), base, limit);
+}
+
+static int op_smsw(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->ops->get_cr(ctxt, 0);
+	return X86EMUL_OK;
+}
+
+static int write_cr(struct x86_emulate_ctxt *ctxt, unsigned int cr, u64 val)
+{
+	ctxt->mode_changed = true;
+	return ctxt->ops->set_cr(ctxt, cr, val);
+}
+
+/* LMSW changes PE, MP, EM and TS, but does not clear PE. */
+static int op_lmsw(struct x86_emulate_ctxt *ctxt)
+{
+	u64 cr0 = ctxt->ops->get_cr(ctxt, 0);
+
+	return write_cr(ctxt, 0, (cr0 & ~0xeull) | (ctxt->dst.val & 0xf));
+}
+
+static int op_clts(struct x86_emulate_ctxt *ctxt)
+{
+	u64 cr0 = ctxt->ops->get_cr(ctxt, 0);
+
+	return ctxt->ops->set_cr(ctxt, 0, cr0 & ~(u64)CR0_TS);
+}
+
+static int op_mov_from_cr(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->ops->get_cr(ctxt, ctxt->src.reg);
+	return X86EMUL_OK;
+}
+
+static int op_mov_to_cr(struct x86_emulate_ctxt *ctxt)
+{
+	return write_cr(ctxt, ctxt->dst.reg, ctxt->src.val);
+}
+
+/* "Debug Registers DR4 and DR5", and general detect */
+static int check_dr(struct x86_emulate_ctxt *ctxt, unsigned int *dr)
+{
+	if (*dr > 7)
+		return ud(ctxt);
+	if (*dr == 4 || *dr == 5) {
+		if (ctxt->ops->get_cr(ctxt, 4) & CR4_DE)
+			return ud(ctxt);
+		*dr += 2;
+	}
+	if (ctxt->cpl)
+		return gp(ctxt, 0);
+	if (ctxt->ops->get_dr(ctxt, 7) & DR7_GD)
+		return x86_emul_fault(ctxt, X86_EXC_DB, false, 0);
+	return X86EMUL_OK;
+}
+
+static int op_mov_from_dr(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int dr = ctxt->src.reg;
+	int rc = check_dr(ctxt, &dr);
+
+	if (!rc)
+		ctxt->dst.val = ctxt->ops->get_dr(ctxt, dr);
+	return rc;
+}
+
+static int op_mov_to_dr(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int dr = ctxt->dst.reg;
+	int rc = check_dr(ctxt, &dr);
+
+	return rc ? rc : ctxt->ops->set_dr(ctxt, dr, ctxt->src.val);
+}
+
+static int op_hlt(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->halted = true;
+	return ctxt->ops->hlt(ctxt);
+}
+
+static int op_wbinvd(struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->ops->wbinvd(ctxt);
+}
+
+/* An address that is not canonical makes INVLPG do nothing. */
+static int op_invlpg(struct x86_emulate_ctxt *ctxt)
+{
+	u64 ea = effective_address(ctxt), lin = ea;
+	struct x86_segment s;
+
+	if (mode64(ctxt)) {
+		if (linear64(ctxt, ctxt->insn.seg, ea, 1, &lin))
+			return X86EMUL_OK;
+	} else {
+		ctxt->ops->get_segment(ctxt, ctxt->insn.seg, &s);
+		lin = (u32)(s.base + ea);
+	}
+	return ctxt->ops->invlpg(ctxt, lin);
+}
+
+/* EDX:EAX and ECX, as the MSR and counter instructions use them */
+static u64 edx_eax(const struct x86_emulate_ctxt *ctxt)
+{
+	return (u64)(u32)ctxt->regs[X86_RDX] << 32 | (u32)ctxt->regs[X86_RAX];
+}
+
+static int set_edx_eax(struct x86_emulate_ctxt *ctxt, int rc, u64 val)
+{
+	if (rc)
+		return rc;
+	set_gpr(ctxt, X86_RAX, 4, val);
+	set_gpr(ctxt, X86_RDX, 4, val >> 32);
+	return X86EMUL_OK;
+}
+
+static int op_rdmsr(struct x86_emulate_ctxt *ctxt)
+{
+	u64 val = 0;
+	int rc = ctxt->ops->get_msr(ctxt, ctxt->regs[X86_RCX], &val);
+
+	return set_edx_eax(ctxt, rc, val);
+}
+
+static int op_wrmsr(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->mode_changed = true;
+	return ctxt->ops->set_msr(ctxt, ctxt->regs[X86_RCX], edx_eax(ctxt));
+}
+
+static int op_rdtsc(struct x86_emulate_ctxt *ctxt)
+{
+	u64 val = 0;
+	int rc;
+
+	if (ctxt->cpl && (ctxt->ops->get_cr(ctxt, 4) & CR4_TSD))
+		return gp(ctxt, 0);
+	rc = ctxt->ops->rdtsc(ctxt, &val);
+	return set_edx_eax(ctxt, rc, val);
+}
+
+#define MSR_TSC_AUX	0xc0000103u
+
+static int op_rdtscp(struct x86_emulate_ctxt *ctxt)
+{
+	u64 aux = 0;
+	int rc = ctxt->ops->get_msr(ctxt, MSR_TSC_AUX, &aux);
+
+	if (!rc)
+		rc = op_rdtsc(ctxt);
+	if (!rc)
+		set_gpr(ctxt, X86_RCX, 4, aux);
+	return rc;
+}
+
+static int op_rdpmc(struct x86_emulate_ctxt *ctxt)
+{
+	u64 val = 0;
+	int rc;
+
+	if (ctxt->cpl && !(ctxt->ops->get_cr(ctxt, 4) & CR4_PCE))
+		return gp(ctxt, 0);
+	rc = ctxt->ops->rdpmc(ctxt, ctxt->regs[X86_RCX], &val);
+	return set_edx_eax(ctxt, rc, val);
+}
+
+static int op_cpuid(struct x86_emulate_ctxt *ctxt)
+{
+	static const u8 order[4] = { X86_RAX, X86_RBX, X86_RCX, X86_RDX };
+	u32 r[4];
+	unsigned int n;
+	int rc;
+
+	for (n = 0; n < 4; n++)
+		r[n] = ctxt->regs[order[n]];
+	rc = ctxt->ops->cpuid(ctxt, r);
+	for (n = 0; !rc && n < 4; n++)
+		set_gpr(ctxt, order[n], 4, r[n]);
+	return rc;
+}
+
+/* These two take no mandatory prefix, not even an ignored one. */
+static int check_xcr(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->insn.pp || !(ctxt->ops->get_cr(ctxt, 4) & CR4_OSXSAVE))
+		return ud(ctxt);
+	return X86EMUL_OK;
+}
+
+static int op_xgetbv(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = check_xcr(ctxt);
+
+	if (rc)
+		return rc;
+	if ((u32)ctxt->regs[X86_RCX])
+		return gp(ctxt, 0);
+	return set_edx_eax(ctxt, X86EMUL_OK, ctxt->ops->get_xcr(ctxt, 0));
+}
+
+static int op_xsetbv(struct x86_emulate_ctxt *ctxt)
+{
+	int rc = check_xcr(ctxt);
+
+	if (rc)
+		return rc;
+	if (ctxt->cpl || (u32)ctxt->regs[X86_RCX])
+		return gp(ctxt, 0);
+	return ctxt->ops->set_xcr(ctxt, 0, edx_eax(ctxt));
+}
+
+static int op_hypercall(struct x86_emulate_ctxt *ctxt)
+{
+	if (!ctxt->ops->hypercall)
+		return X86EMUL_UNHANDLEABLE;
+	ctxt->regs_dirty = ~0u >> (32 - X86_NR_GPRS);
+	return ctxt->ops->hypercall(ctxt);
+}
+
+#define MSR_GS_BASE		0xc0000101u
+#define MSR_KERNEL_GS_BASE	0xc0000102u
+
+static int op_swapgs(struct x86_emulate_ctxt *ctxt)
+{
+	u64 kernel = 0, base = ctxt->ops->segment_base(ctxt, X86_SEG_GS);
+	int rc = ctxt->ops->get_msr(ctxt, MSR_KERNEL_GS_BASE, &kernel);
+
+	if (!rc)
+		rc = ctxt->ops->set_msr(ctxt, MSR_KERNEL_GS_BASE, base);
+	if (!rc)
+		rc = ctxt->ops->set_msr(ctxt, MSR_GS_BASE, kernel);
+	return rc;
+}
+
+/* RDFSBASE /0, RDGSBASE /1, WRFSBASE /2, WRGSBASE /3 */
+static int op_fsgsbase(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int n = ctxt->insn.modrm >> 3 & 7;
+	unsigned int seg = X86_SEG_FS + (n & 1);
+	struct x86_segment s;
+
+	if (!(ctxt->ops->get_cr(ctxt, 4) & CR4_FSGSBASE))
+		return ud(ctxt);
+	if (n < 2) {
+		ctxt->dst.val = ctxt->ops->segment_base(ctxt, seg);
+		return X86EMUL_OK;
+	}
+	if (!canonical(ctxt, ctxt->dst.val))
+		return gp(ctxt, 0);
+	ctxt->ops->get_segment(ctxt, seg, &s);
+	s.base = ctxt->dst.val;
+	return ctxt->ops->set_segment(ctxt, seg, &s);
+}
+
 /* ---- Execute: vector and MMX moves ----------------------------------- */
 
 /* Conditions of "SSE Instructions: Exceptions" and its AVX counterpart */
@@ -3390,8 +5238,8 @@ static const struct x86_opcode group4[8] = {
 
 static const struct x86_opcode group5[8] = {
 	I1(op_inc, Ev, R_LOCK), I1(op_dec, Ev, R_LOCK),
-	I1(op_call, Ev, R_F64 | R_NOWR), N,
-	I1(op_jmp, Ev, R_F64 | R_NOWR), N,
+	I1(op_call, Ev, R_F64 | R_NOWR), I1(op_call_far, Mp, R_NOWR),
+	I1(op_jmp, Ev, R_F64 | R_NOWR), I1(op_jmp_far, Mp, R_NOWR),
 	I1(op_push, Ev, R_D64 | R_NOWR), UD,
 };
 
@@ -3404,7 +5252,7 @@ static const struct x86_opcode group11_Ev[8] = {
 };
 
 static const struct x86_opcode opcode63[2] = {
-	N, I2(op_movsx, Gv, Esx, R_NORD),
+	I2(op_arpl, Ew, Gw, R_PROT | R_NOWR), I2(op_movsx, Gv, Esx, R_NORD),
 };
 
 /* To memory a selector is a word; in a register it is extended. */
@@ -3418,12 +5266,17 @@ static const struct x86_opcode map_one_byte[256] = {
 	ALU(0x10, op_adc, 0, R_LOCK), ALU(0x18, op_sbb, 0, R_LOCK),
 	ALU(0x20, op_and, 0, R_LOCK), ALU(0x28, op_sub, 0, R_LOCK),
 	ALU(0x30, op_xor, 0, R_LOCK), ALU(0x38, op_cmp, R_NOWR, 0),
+	[0x06] = I0(op_push_seg, R_NO64), [0x07] = I0(op_pop_seg, R_NO64),
+	[0x0e] = I0(op_push_seg, R_NO64),
+	[0x16] = I0(op_push_seg, R_NO64), [0x17] = I0(op_pop_seg, R_NO64),
+	[0x1e] = I0(op_push_seg, R_NO64), [0x1f] = I0(op_pop_seg, R_NO64),
 	[0x27] = I1(op_daa, AL, R_NO64), [0x2f] = I1(op_das, AL, R_NO64),
 	[0x37] = I1(op_aaa, AX, R_NO64), [0x3f] = I1(op_aas, AX, R_NO64),
 	[0x40 ... 0x47] = I1(op_inc, Zv, 0), [0x48 ... 0x4f] = I1(op_dec, Zv, 0),
 	[0x50 ... 0x57] = I1(op_push, Zv, R_D64 | R_NOWR),
 	[0x58 ... 0x5f] = I1(op_pop, Zv, R_D64 | R_NORD),
 	[0x60] = I0(op_pusha, R_NO64), [0x61] = I0(op_popa, R_NO64),
+	[0x62] = I2(op_bound, Gv, Ma, R_NO64 | R_NOWR),
 	[0x63] = SUB(T_MODE, opcode63),
 	[0x68] = I1(op_push, Iz, R_D64 | R_NOWR),
 	[0x69] = I(op_imul3, Gv, Ev, Iz, R_NORD),
@@ -3444,12 +5297,14 @@ static const struct x86_opcode map_one_byte[256] = {
 	[0x8a] = I2(op_mov, Gb, Eb, R_NORD), [0x8b] = I2(op_mov, Gv, Ev, R_NORD),
 	[0x8c] = SUB(T_MOD, opcode8c),
 	[0x8d] = I2(op_lea, Gv, M, R_NORD),
+	[0x8e] = I2(op_mov_to_seg, Sw, Ew, R_NORD | R_NOWR),
 	[0x8f] = SUB(T_GROUP, group1a),
 	[0x91 ... 0x97] = I2(op_xchg, Zv, rAX, R_WSRC),
 	[0x90] = I2(op_xchg_nop, Zv, rAX, R_WSRC),
 	[0x98] = I1(op_cbw, rAX, R_NORD),
 	[0x99] = I2(op_cwd, rDX, rAX, R_NORD),
-	[0x9b] = I0(op_fwait, 0),
+	[0x9a] = I1(op_call_far, Ap, R_NO64 | R_NOWR), [0x9b] = I0(op_fwait, 0),
+	[0x9c] = I0(op_pushf, R_D64), [0x9d] = I0(op_popf, R_D64),
 	[0x9e] = I0(op_sahf, 0), [0x9f] = I0(op_lahf, 0),
 	[0xa0] = I2(op_mov, AL, Ob, R_NORD), [0xa1] = I2(op_mov, rAX, Ov, R_NORD),
 	[0xa2] = I2(op_mov, Ob, AL, R_NORD), [0xa3] = I2(op_mov, Ov, rAX, R_NORD),
@@ -3469,8 +5324,13 @@ static const struct x86_opcode map_one_byte[256] = {
 	[0xb8 ... 0xbf] = I2(op_mov, Zv, Iv, R_NORD),
 	[0xc0] = SUB(T_GROUP, group2_EbIb), [0xc1] = SUB(T_GROUP, group2_EvIb),
 	[0xc2] = I1(op_ret, Iw, R_F64 | R_NOWR), [0xc3] = I0(op_ret, R_F64),
+	[0xc4] = I2(op_load_far, Gv, Mp, R_NO64 | R_NORD),
+	[0xc5] = I2(op_load_far, Gv, Mp, R_NO64 | R_NORD),
 	[0xc6] = SUB(T_GROUP, group11_Eb), [0xc7] = SUB(T_GROUP, group11_Ev),
 	[0xc8] = I(op_enter, 0, Iw, Ib, R_D64), [0xc9] = I0(op_leave, R_D64),
+	[0xca] = I1(op_ret_far, Iw, R_NOWR), [0xcb] = I0(op_ret_far, 0),
+	[0xcc] = I0(op_int3, 0), [0xcd] = I1(op_int, Ib, R_NOWR),
+	[0xce] = I0(op_into, R_NO64), [0xcf] = I0(op_iret, 0),
 	[0xd0] = SUB(T_GROUP, group2_Eb1), [0xd1] = SUB(T_GROUP, group2_Ev1),
 	[0xd2] = SUB(T_GROUP, group2_EbCL), [0xd3] = SUB(T_GROUP, group2_EvCL),
 	[0xd4] = I2(op_aam, AX, Ib, R_NO64), [0xd5] = I2(op_aad, AX, Ib, R_NO64),
@@ -3484,12 +5344,14 @@ static const struct x86_opcode map_one_byte[256] = {
 	[0xe6] = I2(op_out, Ib, AL, R_NOWR), [0xe7] = I2(op_out, Ib, zAX, R_NOWR),
 	[0xe8] = I1(op_call_rel, Jz, R_F64 | R_NOWR),
 	[0xe9] = I1(op_jmp_rel, Jz, R_F64 | R_NOWR),
+	[0xea] = I1(op_jmp_far, Ap, R_NO64 | R_NOWR),
 	[0xeb] = I1(op_jmp_rel, Jb, R_F64 | R_NOWR),
 	[0xec] = I2(op_in, AL, DX, R_NORD), [0xed] = I2(op_in, zAX, DX, R_NORD),
 	[0xee] = I2(op_out, DX, AL, R_NOWR), [0xef] = I2(op_out, DX, zAX, R_NOWR),
-	[0xf5] = I0(op_cmc, 0),
+	[0xf4] = I0(op_hlt, R_PRIV), [0xf5] = I0(op_cmc, 0),
 	[0xf6] = SUB(T_GROUP, group3_Eb), [0xf7] = SUB(T_GROUP, group3_Ev),
 	[0xf8] = I0(op_clc, 0), [0xf9] = I0(op_stc, 0),
+	[0xfa] = I0(op_cli, 0), [0xfb] = I0(op_sti, 0),
 	[0xfc] = I0(op_cld, 0), [0xfd] = I0(op_std, 0),
 	[0xfe] = SUB(T_GROUP, group4), [0xff] = SUB(T_GROUP, group5),
 };
@@ -3524,6 +5386,83 @@ static const struct x86_opcode pfx_bc[4] = {
 static const struct x86_opcode pfx_bd[4] = {
 	I2(op_bsr, Gv, Ev, 0), I2(op_bsr, Gv, Ev, 0),
 	I2(op_lzcnt, Gv, Ev, R_NORD), I2(op_bsr, Gv, Ev, 0),
+};
+
+#define STORE_SYSTEM(d)	I1(op_store_system, d, R_PROT | R_UMIP | R_NORD)
+
+static const struct x86_opcode group6_store[2] = {
+	STORE_SYSTEM(Mw), STORE_SYSTEM(Ev),
+};
+
+static const struct x86_opcode group6[8] = {
+	SUB(T_MOD, group6_store), SUB(T_MOD, group6_store),
+	I1(op_lldt, Ew, R_PROT | R_PRIV | R_NOWR),
+	I1(op_ltr, Ew, R_PROT | R_PRIV | R_NOWR),
+	I1(op_verr, Ew, R_PROT | R_NOWR), I1(op_verw, Ew, R_PROT | R_NOWR),
+};
+
+static const struct x86_opcode group7_vm[8] = {
+	N, I0(op_hypercall, R_MODRM),
+};
+
+static const struct x86_opcode group7_xcr[8] = {
+	I0(op_xgetbv, R_MODRM), I0(op_xsetbv, R_MODRM),
+};
+
+static const struct x86_opcode group7_svm[8] = {
+	N, I0(op_hypercall, R_MODRM),
+};
+
+static const struct x86_opcode group7_misc[8] = {
+	I0(op_swapgs, R_MODRM | R_ONLY64 | R_PRIV), I0(op_rdtscp, R_MODRM),
+};
+
+static const struct x86_opcode group7_mem[8] = {
+	I1(op_store_dt, Mdt, R_NORD | R_UMIP), I1(op_store_dt, Mdt, R_NORD | R_UMIP),
+	I2(op_load_dt, 0, Mdt, R_PRIV), I2(op_load_dt, 0, Mdt, R_PRIV),
+	I1(op_smsw, Mw, R_NORD | R_UMIP), N,
+	I1(op_lmsw, Ew, R_PRIV | R_NOWR), I1(op_invlpg, M, R_PRIV),
+};
+
+static const struct x86_opcode group7_reg[8] = {
+	SUB(T_RM, group7_vm), N, SUB(T_RM, group7_xcr), SUB(T_RM, group7_svm),
+	I1(op_smsw, Ev, R_NORD | R_UMIP), N,
+	I1(op_lmsw, Ew, R_PRIV | R_NOWR), SUB(T_RM, group7_misc),
+};
+
+static const struct x86_opcode group7[2] = {
+	SUB(T_GROUP, group7_mem), SUB(T_GROUP, group7_reg),
+};
+
+static const struct x86_opcode prefetchw[2] = {
+	I1(op_nop, Ev, R_NORD | R_NOWR | R_NOMEM), N,
+};
+
+/* CLFLUSH, CLFLUSHOPT and CLWB act on caches only: no device is to see a read. */
+#define CACHE_LINE	I1(op_nop, Mb, R_NORD | R_NOWR)
+
+static const struct x86_opcode clflush[4] = { CACHE_LINE, CACHE_LINE };
+static const struct x86_opcode clwb[4] = { N, CACHE_LINE };
+
+static const struct x86_opcode group15_mem[8] = {
+	N, N, N, N, N, N, SUB(T_PREFIX, clwb), SUB(T_PREFIX, clflush),
+};
+
+static const struct x86_opcode group15_fence[8] = {
+	N, N, N, N, N, I0(op_nop, R_MODRM), I0(op_nop, R_MODRM), I0(op_nop, R_MODRM),
+};
+
+static const struct x86_opcode group15_base[8] = {
+	I1(op_fsgsbase, Ry, R_ONLY64 | R_NORD), I1(op_fsgsbase, Ry, R_ONLY64 | R_NORD),
+	I1(op_fsgsbase, Ry, R_ONLY64 | R_NOWR), I1(op_fsgsbase, Ry, R_ONLY64 | R_NOWR),
+};
+
+static const struct x86_opcode group15_reg[4] = {
+	SUB(T_GROUP, group15_fence), N, SUB(T_GROUP, group15_base), N,
+};
+
+static const struct x86_opcode group15[2] = {
+	SUB(T_GROUP, group15_mem), SUB(T_PREFIX, group15_reg),
 };
 
 /* Vector moves, by mandatory prefix; mod selects memory or register. */
@@ -3633,27 +5572,44 @@ static const struct x86_opcode pfx_f0[4] = {
 
 /* Table "Two-byte Opcode Map", opcodes 0F xx */
 static const struct x86_opcode map_0f[256] = {
+	[0x00] = SUB(T_GROUP, group6), [0x01] = SUB(T_MOD, group7),
+	[0x02] = I2(op_lar, Gv, Ew, R_PROT | R_NORD),
+	[0x03] = I2(op_lsl, Gv, Ew, R_PROT | R_NORD),
+	[0x06] = I0(op_clts, R_PRIV),
+	[0x08] = I0(op_wbinvd, R_PRIV), [0x09] = I0(op_wbinvd, R_PRIV),
 	[0x0b] = UD,
-	[0x0d] = I1(op_nop, Ev, R_NORD | R_NOWR | R_NOMEM),
+	[0x0d] = SUB(T_MOD, prefetchw),
 	[0x10] = SUB(T_PREFIX, pfx_10), [0x11] = SUB(T_PREFIX, pfx_11),
 	[0x12] = SUB(T_PREFIX, pfx_12), [0x13] = SUB(T_PREFIX, pfx_13),
 	[0x16] = SUB(T_PREFIX, pfx_16), [0x17] = SUB(T_PREFIX, pfx_17),
 	[0x18 ... 0x1f] = I1(op_nop, Ev, R_NORD | R_NOWR | R_NOMEM),
+	[0x20] = I2(op_mov_from_cr, Rnat, Cd, R_PRIV | R_NORD),
+	[0x21] = I2(op_mov_from_dr, Rnat, Dd, R_NORD),
+	[0x22] = I2(op_mov_to_cr, Cd, Rnat, R_PRIV | R_NOWR),
+	[0x23] = I2(op_mov_to_dr, Dd, Rnat, R_NOWR),
 	[0x28] = SUB(T_PREFIX, pfx_28), [0x29] = SUB(T_PREFIX, pfx_29),
 	[0x2b] = SUB(T_PREFIX, pfx_2b),
+	[0x30] = I0(op_wrmsr, R_PRIV), [0x31] = I0(op_rdtsc, 0),
+	[0x32] = I0(op_rdmsr, R_PRIV), [0x33] = I0(op_rdpmc, 0),
 	[0x40 ... 0x4f] = I2(op_cmovcc, Gv, Ev, 0),
 	[0x6e] = SUB(T_PREFIX, pfx_6e), [0x6f] = SUB(T_PREFIX, pfx_6f),
 	[0x7e] = SUB(T_PREFIX, pfx_7e), [0x7f] = SUB(T_PREFIX, pfx_7f),
 	[0x80 ... 0x8f] = I1(op_jcc, Jz, R_F64 | R_NOWR),
 	[0x90 ... 0x9f] = I1(op_setcc, Eb, R_NORD),
+	[0xa0] = I0(op_push_seg, R_D64), [0xa1] = I0(op_pop_seg, R_D64),
+	[0xa2] = I0(op_cpuid, 0),
 	[0xa3] = I2(op_bt, Ev, Gv, R_NOWR | R_BITOFF),
 	[0xa4] = I(op_shld, Ev, Gv, Ib, 0), [0xa5] = I(op_shld, Ev, Gv, CL, 0),
+	[0xa8] = I0(op_push_seg, R_D64), [0xa9] = I0(op_pop_seg, R_D64),
 	[0xab] = I2(op_bts, Ev, Gv, R_LOCK | R_BITOFF),
 	[0xac] = I(op_shrd, Ev, Gv, Ib, 0), [0xad] = I(op_shrd, Ev, Gv, CL, 0),
-	[0xaf] = I2(op_imul2, Gv, Ev, 0),
+	[0xae] = SUB(T_MOD, group15), [0xaf] = I2(op_imul2, Gv, Ev, 0),
 	[0xb0] = I(op_cmpxchg, Eb, Gb, AL, R_LOCK | R_WSRC2),
 	[0xb1] = I(op_cmpxchg, Ev, Gv, rAX, R_LOCK | R_WSRC2),
+	[0xb2] = I2(op_load_far, Gv, Mp, R_NORD),
 	[0xb3] = I2(op_btr, Ev, Gv, R_LOCK | R_BITOFF),
+	[0xb4] = I2(op_load_far, Gv, Mp, R_NORD),
+	[0xb5] = I2(op_load_far, Gv, Mp, R_NORD),
 	[0xb6] = I2(op_mov, Gv, Eb, R_NORD), [0xb7] = I2(op_mov, Gv, Ew, R_NORD),
 	[0xb8] = SUB(T_PREFIX, pfx_b8),
 	[0xb9] = UDM,

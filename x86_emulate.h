@@ -219,7 +219,10 @@ struct x86_emulate_ops {
 	int (*hypercall)(struct x86_emulate_ctxt *ctxt);
 	/* (opt) IRET has been executed: NMIs are no longer blocked. */
 	void (*unblock_nmi)(struct x86_emulate_ctxt *ctxt);
-	/* (opt) Loads the whole new state into ctxt and the segments. */
+	/*
+	 * (opt) Switches tasks.  The outgoing task's state is regs, next_rip
+	 * and flags of @ctxt, and the segments; so is the incoming one's.
+	 */
 	int (*task_switch)(struct x86_emulate_ctxt *ctxt, u16 selector,
 			   enum x86_task_reason reason, bool has_error,
 			   u32 error);
@@ -318,6 +321,7 @@ struct x86_emulate_ctxt {
 	struct x86_insn insn;
 	const struct x86_opcode *op;
 	u32 batch;		/* items of a string port access, fixed at first try */
+	u8 ext;			/* EXT bit of error codes while delivering */
 	u64 next_rip;
 	u64 flags;		/* rflags being computed */
 	u64 old[2];		/* locked update: memory as it was read */

@@ -425,7 +425,7 @@ static u64 fz_get_cr(struct x86_emulate_ctxt *ctxt, unsigned int cr)
 	(void)ctxt;
 	if (cr == 0)
 		return CR0_PE | CR0_AM | CR0_MP;
-	return CR4_OSFXSR | CR4_OSXSAVE | CR4_UMIP | CR4_FSGSBASE;
+	return CR4_DE | CR4_OSFXSR | CR4_OSXSAVE | CR4_UMIP | CR4_FSGSBASE;
 }
 
 static u64 fz_get_xcr(struct x86_emulate_ctxt *ctxt, u32 xcr)
@@ -568,7 +568,10 @@ static const struct {
 
 /* Not to be run natively: they leave the sandbox or depend on the kernel. */
 static const exec_fn not_native[] = {
-	op_nop,	/* placeholder */
+	op_int, op_int3, op_into, op_iret, op_jmp_far, op_call_far, op_ret_far,
+	op_pop_seg, op_mov_to_seg, op_load_far, op_lar, op_lsl, op_verr,
+	op_verw, op_store_system, op_store_dt, op_smsw, op_cpuid, op_rdtsc,
+	op_rdtscp, op_rdpmc, op_xgetbv, op_hypercall, op_fsgsbase,
 };
 
 static bool is_native(const struct leaf *l)
@@ -591,13 +594,15 @@ static const char *const feature_name[NR_FEATURES] = {
 	"bmi2", "adx", "avx", "avx2", "avx512bw+vl",
 };
 
-static bool have[NR_FEATURES];
+static bool have[NR_FEATURES], genuine_intel;
 
 static void detect_features(void)
 {
 	u32 a, b, c, d, lo = 0, hi = 0;
 
 	have[F_NONE] = true;
+	__cpuid(0, a, b, c, d);
+	genuine_intel = b == signature_INTEL_ebx;
 	__cpuid(1, a, b, c, d);
 	have[F_SSE3] = c & 1;
 	have[F_SSE41] = c >> 19 & 1;
@@ -776,7 +781,7 @@ static void gen_legacy(struct testcase *t)
 static void gen_vex(struct testcase *t)
 {
 	const struct leaf *l = t->leaf;
-	u8 pp = l->pp < 0 ? below(4) : l->pp;
+	u8 pp = l->pp < 0 ? below(4) : (u8)l->pp;
 	u8 vvvv = vvvv_used(l->op) ? below(16) : chance(2) ? below(16) : 0;
 	u8 vl = l->op->flags & R_L0 ? chance(2) : below(2);
 	u8 w = l->op->flags & R_W0 ? chance(2) : below(2);
@@ -808,7 +813,7 @@ static void gen_vex(struct testcase *t)
 static void gen_evex(struct testcase *t)
 {
 	const struct leaf *l = t->leaf;
-	u8 pp = l->pp < 0 ? below(4) : l->pp;
+	u8 pp = l->pp < 0 ? below(4) : (u8)l->pp;
 	u8 rxb = t->mode == X86_MODE_PROT64 ? below(16) : 15;
 	u8 w = l->op->flags & R_W0 ? chance(2) : l->op->flags & R_W1 ?
 		!chance(2) : below(2);
@@ -834,8 +839,8 @@ static void gen_modrm(struct testcase *t, unsigned int ad)
 
 	if (l->mod >= 0)
 		mod = l->mod ? 3 : below(3);
-	reg = l->reg >= 0 ? l->reg : below(8);
-	rm = l->rm >= 0 ? l->rm : below(8);
+	reg = l->reg >= 0 ? (u8)l->reg : below(8);
+	rm = l->rm >= 0 ? (u8)l->rm : below(8);
 	emit(t, mod << 6 | reg << 3 | rm, 1);
 	if (mod == 3)
 		return;
@@ -1188,6 +1193,13 @@ static bool vendor_specific(const struct testcase *t,
 	if (c->op->exec == op_movsx && c->insn.opcode == 0x63 &&
 	    c->insn.op_bytes == 2)
 		return true;
+	/* what is above a selector on the stack */
+	if (c->op->exec == op_push_seg && c->insn.op_bytes != 2 &&
+	    !genuine_intel)
+		return true;
+	/* cache line flushes do not read here */
+	if (c->op->exec == op_nop && c->insn.opcode == 0xae && c->insn.has_mem)
+		return true;
 	/* REP and REPNE before LOOPcc */
 	if (c->op->exec == op_loop && c->insn.rep)
 		return true;
@@ -1395,7 +1407,10 @@ static bool fault_order_open(const struct x86_emulate_ctxt *c,
 	if (!c->op)
 		return false;
 	if (c->op->exec == op_call || c->op->exec == op_call_rel ||
-	    c->op->exec == op_enter || c->op->exec == op_popa)
+	    c->op->exec == op_enter || c->op->exec == op_popa ||
+	    c->op->exec == op_bound ||
+	    c->op->exec == op_mov_from_dr || c->op->exec == op_mov_to_dr ||
+	    c->op->exec == op_mov_from_cr || c->op->exec == op_mov_to_cr)
 		return true;
 	return (c->op->flags & R_ALIGN) && e->vector == X86_EXC_SS &&
 	       n->vector == X86_EXC_GP;

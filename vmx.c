@@ -79,6 +79,7 @@ struct vcpu_vmx {
 	bool spec_ctrl_passed;		/* the guest writes it by itself */
 	bool event_in_entry;		/* VM_ENTRY_INTR_INFO is valid */
 	unsigned long rflags;
+	bool single_step;		/* TF is the monitor's, not the guest's */
 	u64 eptp;
 
 	/* Host state that is swapped between load and put. */
@@ -496,6 +497,8 @@ static void vmx_cache_reg(struct kvm_vcpu *vcpu, enum kvm_reg reg)
 		break;
 	case VCPU_RFLAGS:
 		vmx->rflags = vmcs_readl(GUEST_RFLAGS);
+		if (unlikely(vmx->single_step))
+			vmx->rflags &= ~(unsigned long)X86_EFLAGS_TF;
 		break;
 	case VCPU_CR0:
 		vcpu->cr0 &= ~vcpu->cr0_guest_owned;
@@ -553,8 +556,12 @@ static unsigned long vmx_get_rflags(struct kvm_vcpu *vcpu)
 
 static void vmx_set_rflags(struct kvm_vcpu *vcpu, unsigned long rflags)
 {
-	to_vmx(vcpu)->rflags = rflags;
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	vmx->rflags = rflags;
 	vcpu->regs_avail |= BIT(VCPU_RFLAGS);
+	if (unlikely(vmx->single_step))
+		rflags |= X86_EFLAGS_TF;
 	vmcs_writel(GUEST_RFLAGS, rflags);
 }
 
@@ -768,6 +775,10 @@ static void vmx_sync_debug_regs(struct kvm_vcpu *vcpu)
 
 static void vmx_update_debug(struct kvm_vcpu *vcpu)
 {
+	unsigned long rflags = vmx_get_rflags(vcpu);
+
+	to_vmx(vcpu)->single_step = vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP;
+	vmx_set_rflags(vcpu, rflags);
 	update_exception_bitmap(vcpu);
 	kvm_update_dr7(vcpu);
 }
@@ -1347,24 +1358,29 @@ static __always_inline bool skip(struct vcpu_vmx *vmx)
 			     ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
 	if (unlikely(rflags & X86_EFLAGS_RF))
 		vmx_set_rflags(vcpu, rflags & ~X86_EFLAGS_RF);
-	return rflags & X86_EFLAGS_TF;
+	return unlikely(vmx->single_step) || (rflags & X86_EFLAGS_TF);
+}
+
+/* KVM_SET_GUEST_DEBUG: the monitor wanted to see this; always 0. */
+static int debug_exit(struct kvm_vcpu *vcpu, u8 vector, unsigned long dr6)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_DEBUG;
+	run->debug.arch.pc = vmcs_readl(GUEST_CS_BASE) + kvm_rip_read(vcpu);
+	run->debug.arch.exception = vector;
+	run->debug.arch.dr6 = dr6 | 0xffff0ff0;
+	run->debug.arch.dr7 = vmcs_readl(GUEST_DR7);
+	return 0;
 }
 
 /* After skip() said that TF was set. 1 resume, 0 to user space. */
 static int single_step_trap(struct kvm_vcpu *vcpu)
 {
-	struct kvm_run *run = vcpu->run;
-
-	if (!(vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
-		kvm_queue_db(vcpu, DR_STEP);
-		return 1;
-	}
-	run->exit_reason = KVM_EXIT_DEBUG;
-	run->debug.arch.exception = X86_TRAP_DB;
-	run->debug.arch.pc = kvm_rip_read(vcpu);
-	run->debug.arch.dr6 = DR_STEP | 0xffff0ff0;
-	run->debug.arch.dr7 = vcpu->dr7;
-	return 0;
+	if (to_vmx(vcpu)->single_step)
+		return debug_exit(vcpu, X86_TRAP_DB, DR_STEP);
+	kvm_queue_db(vcpu, DR_STEP);
+	return 1;
 }
 
 static int vmx_skip_instruction(struct kvm_vcpu *vcpu)
@@ -1424,6 +1440,7 @@ static void do_vmcall(struct kvm_vcpu *vcpu)
 static bool fast_exit(struct vcpu_vmx *vmx)
 {
 	struct kvm_vcpu *vcpu = &vmx->vcpu;
+	bool stepped;
 
 	switch (vmx->exit_reason) {
 	case EXIT_REASON_CPUID:
@@ -1443,10 +1460,10 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 		return false;
 	}
 	vcpu->stat.fast_exits++;
-	if (likely(!skip(vmx) && !kvm_request_pending(vcpu)))
+	stepped = skip(vmx);
+	if (likely(!stepped && !kvm_request_pending(vcpu)))
 		return true;
-	vmx->exit_reason = vmx_get_rflags(vcpu) & X86_EFLAGS_TF ?
-				EXIT_SINGLE_STEP : EXIT_HANDLED;
+	vmx->exit_reason = stepped ? EXIT_SINGLE_STEP : EXIT_HANDLED;
 	return false;
 }
 
@@ -1472,18 +1489,6 @@ static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
 }
 
 /* ---- exits: exceptions -------------------------------------------------- */
-
-static int debug_exit(struct kvm_vcpu *vcpu, u8 vector, unsigned long dr6)
-{
-	struct kvm_run *run = vcpu->run;
-
-	run->exit_reason = KVM_EXIT_DEBUG;
-	run->debug.arch.pc = vmcs_readl(GUEST_CS_BASE) + kvm_rip_read(vcpu);
-	run->debug.arch.exception = vector;
-	run->debug.arch.dr6 = dr6 | 0xffff0ff0;
-	run->debug.arch.dr7 = vmcs_readl(GUEST_DR7);
-	return 0;
-}
 
 static int handle_db(struct kvm_vcpu *vcpu)
 {

@@ -1340,6 +1340,7 @@ int __init kvm_mmu_module_init(void)
 {
 	use_ept_format();
 	nx_large_pages = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+	itlb_multihit_kvm_mitigation = nx_large_pages;	/* for sysfs */
 	page_header_cache = KMEM_CACHE(kvm_mmu_page, SLAB_ACCOUNT);
 	rmap_desc_cache = KMEM_CACHE(kvm_rmap_desc, SLAB_ACCOUNT);
 	if (page_header_cache && rmap_desc_cache)
@@ -1350,6 +1351,7 @@ int __init kvm_mmu_module_init(void)
 
 void kvm_mmu_module_exit(void)
 {
+	itlb_multihit_kvm_mitigation = false;
 	kmem_cache_destroy(rmap_desc_cache);
 	kmem_cache_destroy(page_header_cache);
 }

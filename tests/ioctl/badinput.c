@@ -382,23 +382,18 @@ TEST(create_vcpu)
 	finish();
 }
 
+/* A closed vCPU still counts: the VM keeps it, only its number is gone. */
 TEST(as_many_vcpus_as_reported)
 {
-	int max, i, *fds;
+	int max, i;
 
 	begin();
 	max = ioctl(kvm_fd(), KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
 	CHECK(max >= 1);
 	CHECK(ioctl(kvm_fd(), KVM_CHECK_EXTENSION, KVM_CAP_NR_VCPUS) >= 1);
-	if (max > 300)
-		skip("more vCPUs than a small host has room for");
-	fds = calloc(max, sizeof(*fds));
 	for (i = 1; i < max; i++)
-		fds[i] = WORKS(ioctl(vm->fd, KVM_CREATE_VCPU, i));
+		close(WORKS(ioctl(vm->fd, KVM_CREATE_VCPU, i)));
 	check_row("one more", ioctl(vm->fd, KVM_CREATE_VCPU, max), EINVAL);
-	for (i = 1; i < max; i++)
-		close(fds[i]);
-	free(fds);
 	finish();
 }
 

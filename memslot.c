@@ -1008,7 +1008,13 @@ int kvm_memory_init(struct kvm *kvm)
 	mutex_init(&kvm->slots_lock);
 	spin_lock_init(&kvm->mmu_lock);
 	spin_lock_init(&kvm->ring_lock);
-	mt_init_flags(&kvm->slots, MT_FLAGS_USE_RCU);
+	/*
+	 * The kind of tree that the kernel has for its own memory areas: in
+	 * the other kind, 6.1 frees what is not a node when a tree of many
+	 * slots is destroyed (mt_free_walk() takes metadata in a node's last
+	 * slot for a child).
+	 */
+	mt_init_flags(&kvm->slots, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
 	xa_init(&kvm->slots_by_id);
 	kvm->slots_hva = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&kvm->coalesced_zones);

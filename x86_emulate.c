@@ -2123,6 +2123,7 @@ static int op_pext(struct x86_emulate_ctxt *ctxt)
 
 static int op_nop(struct x86_emulate_ctxt *ctxt)
 {
+	(void)ctxt;
 	return X86EMUL_OK;
 }
 

@@ -28,11 +28,10 @@
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
-typedef uint64_t u64;
+typedef unsigned long long u64;
 typedef int8_t s8;
-typedef int16_t s16;
 typedef int32_t s32;
-typedef int64_t s64;
+typedef long long s64;
 #endif
 
 struct x86_emulate_ctxt;
@@ -289,7 +288,6 @@ struct x86_insn {
 	bool rip_relative;
 	bool disp8;
 	s64 disp;
-	u64 imm, imm2;
 };
 
 /* ctxt->shadow: events blocked until after the next instruction. */

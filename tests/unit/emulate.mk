@@ -26,3 +26,5 @@ fuzz: $(OUT)/emulate_fuzz
 programs: $(OUT)/emulate_fuzz
 
 .PHONY: emulate_fuzz emulate_test fuzz
+
+$(OUT)/emulate_test: $(TOP)/x86_emulate.c

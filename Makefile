@@ -4,7 +4,7 @@
 
 KBUILD	:= scripts/kbuild
 KERNELS	:= 6.1 6.12
-export KDIR KVER
+export KDIR KVER KVM_COUNT_OPS
 
 # make's own default for CC is no choice of the user's.
 ifneq ($(origin CC),default)

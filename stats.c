@@ -5,6 +5,8 @@
  *	kvm/<counter>			sum over all VMs
  *	kvm/<pid>-<fd>/<counter>	of one VM, or summed over its vCPUs
  *	kvm/<pid>-<fd>/vcpu<id>/stats	all counters of one vCPU, one a line
+ *	kvm/vmx_ops			VMREADs, VMWRITEs, RDMSRs, WRMSRs so far,
+ *					in a build with KVM_COUNT_OPS
  *
  * Writing 0 to a counter's file clears it, which is what kvm_stat does. A
  * file belongs to one VM or vCPU, which debugfs keeps from going away while
@@ -18,6 +20,7 @@
 
 #include "include/compat.h"
 #include "kvm.h"
+#include "vmcs.h"
 
 struct counter {
 	const char *name;
@@ -163,6 +166,40 @@ static void create_counters(struct dentry *dir, struct kvm *kvm)
 				    &counter_fops);
 }
 
+/* ---- VMX instructions, in a build that counts them ---------------------- */
+
+#ifdef KVM_COUNT_OPS
+DEFINE_PER_CPU(struct vmx_op_counts, vmx_op_counts);
+
+static int vmx_ops_show(struct seq_file *seq, void *unused)
+{
+	struct vmx_op_counts sum = { };
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct vmx_op_counts *c = per_cpu_ptr(&vmx_op_counts, cpu);
+
+		sum.vmread += READ_ONCE(c->vmread);
+		sum.vmwrite += READ_ONCE(c->vmwrite);
+		sum.rdmsr += READ_ONCE(c->rdmsr);
+		sum.wrmsr += READ_ONCE(c->wrmsr);
+	}
+	seq_printf(seq, "%llu %llu %llu %llu\n", sum.vmread, sum.vmwrite,
+		   sum.rdmsr, sum.wrmsr);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vmx_ops);
+
+static void create_vmx_ops(void)
+{
+	debugfs_create_file("vmx_ops", 0444, root, NULL, &vmx_ops_fops);
+}
+#else
+static void create_vmx_ops(void)
+{
+}
+#endif
+
 /* ---- VMs and vCPUs ------------------------------------------------------ */
 
 void kvm_stats_vm_create(struct kvm *kvm, int fd)
@@ -204,6 +241,7 @@ int kvm_stats_init(void)
 {
 	root = debugfs_create_dir("kvm", NULL);
 	create_counters(root, NULL);
+	create_vmx_ops();
 	return 0;
 }
 

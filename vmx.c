@@ -864,8 +864,10 @@ static int user_msr_index(u32 msr)
 static u64 read_kernel_gs_base(struct vcpu_vmx *vmx)
 {
 	preempt_disable();
-	if (vmx->guest_state_loaded)
+	if (vmx->guest_state_loaded) {
+		vmx_count(rdmsr);
 		rdmsrq(MSR_KERNEL_GS_BASE, vmx->guest_kernel_gs_base);
+	}
 	preempt_enable();
 	return vmx->guest_kernel_gs_base;
 }
@@ -873,8 +875,10 @@ static u64 read_kernel_gs_base(struct vcpu_vmx *vmx)
 static void write_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
 {
 	preempt_disable();
-	if (vmx->guest_state_loaded)
+	if (vmx->guest_state_loaded) {
+		vmx_count(wrmsr);
 		wrmsrq(MSR_KERNEL_GS_BASE, data);
+	}
 	preempt_enable();
 	vmx->guest_kernel_gs_base = data;
 }
@@ -1135,8 +1139,10 @@ static __always_inline void guest_xstate_load(struct kvm_vcpu *vcpu)
 		return;
 	if (vcpu->xcr0 != kvm_caps.xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->xcr0);
-	if (vcpu->msr.xss != kvm_caps.host_xss)
+	if (vcpu->msr.xss != kvm_caps.host_xss) {
+		vmx_count(wrmsr);
 		wrmsrq(MSR_IA32_XSS, vcpu->msr.xss);
+	}
 }
 
 static __always_inline void host_xstate_load(struct kvm_vcpu *vcpu)
@@ -1145,8 +1151,10 @@ static __always_inline void host_xstate_load(struct kvm_vcpu *vcpu)
 		return;
 	if (vcpu->xcr0 != kvm_caps.xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, kvm_caps.xcr0);
-	if (vcpu->msr.xss != kvm_caps.host_xss)
+	if (vcpu->msr.xss != kvm_caps.host_xss) {
+		vmx_count(wrmsr);
 		wrmsrq(MSR_IA32_XSS, kvm_caps.host_xss);
+	}
 }
 
 static bool guest_uses_pkru(struct kvm_vcpu *vcpu)

@@ -13,6 +13,7 @@
 #include <linux/jump_label.h>
 
 #include "kvm.h"
+#include "vmcs.h"
 
 /* Module load; decides by the processor's bugs and the kernel's parameters. */
 int vmx_mitigations_setup(void);
@@ -42,8 +43,10 @@ static __always_inline void vmx_mitigations_enter(bool again)
 static __always_inline void vmx_spec_ctrl_guest(const struct kvm_vcpu *vcpu)
 {
 	if (cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL) &&
-	    vcpu->msr.spec_ctrl != compat_host_spec_ctrl())
+	    vcpu->msr.spec_ctrl != compat_host_spec_ctrl()) {
+		vmx_count(wrmsr);
 		native_wrmsrq(MSR_IA32_SPEC_CTRL, vcpu->msr.spec_ctrl);
+	}
 }
 
 static __always_inline void vmx_spec_ctrl_host(struct kvm_vcpu *vcpu,
@@ -51,12 +54,16 @@ static __always_inline void vmx_spec_ctrl_host(struct kvm_vcpu *vcpu,
 {
 	if (!cpu_feature_enabled(X86_FEATURE_MSR_SPEC_CTRL))
 		return;
-	if (passed)
+	if (passed) {
+		vmx_count(rdmsr);
 		vcpu->msr.spec_ctrl = __rdmsr(MSR_IA32_SPEC_CTRL);
+	}
 	/* With IBRS the write itself is the barrier, whatever the value. */
 	if (cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS) ||
-	    vcpu->msr.spec_ctrl != compat_host_spec_ctrl())
+	    vcpu->msr.spec_ctrl != compat_host_spec_ctrl()) {
+		vmx_count(wrmsr);
 		native_wrmsrq(MSR_IA32_SPEC_CTRL, compat_host_spec_ctrl());
+	}
 	barrier_nospec();
 }
 

@@ -20,10 +20,12 @@
  *
  * SDM: "The Extended Page Table Mechanism (EPT)", "Paging".
  */
+#include <linux/cpu.h>
 #include <linux/hash.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "include/compat.h"
 #include "kvm.h"
@@ -940,11 +942,20 @@ bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa)
 
 #define WALK_CTX	struct kvm_vcpu
 
+/* An entry is naturally aligned: one load, and no copy of unknown length. */
 static int walk_read_entry(struct kvm_vcpu *vcpu, u64 gpa, void *entry,
 			   unsigned int size)
 {
-	return kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, entry,
-				   offset_in_page(gpa), size);
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+	struct kvm_memory_slot *slot = kvm_vcpu_gfn_to_slot(vcpu, gfn);
+	hva_t hva;
+
+	if (!slot)
+		return -EFAULT;
+	hva = slot_gfn_to_hva(slot, gfn) + offset_in_page(gpa);
+	if (size == sizeof(u64))
+		return __get_user(*(u64 *)entry, (u64 __user *)hva);
+	return __get_user(*(u32 *)entry, (u32 __user *)hva);
 }
 
 static int walk_cmpxchg_entry(struct kvm_vcpu *vcpu, u64 gpa, void *old,
@@ -1339,7 +1350,8 @@ static void __init use_ept_format(void)
 int __init kvm_mmu_module_init(void)
 {
 	use_ept_format();
-	nx_large_pages = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+	nx_large_pages = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) &&
+			 !cpu_mitigations_off();
 	itlb_multihit_kvm_mitigation = nx_large_pages;	/* for sysfs */
 	page_header_cache = KMEM_CACHE(kvm_mmu_page, SLAB_ACCOUNT);
 	rmap_desc_cache = KMEM_CACHE(kvm_rmap_desc, SLAB_ACCOUNT);

@@ -959,48 +959,48 @@ static int imm_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 	return rc;
 }
 
-static void moffs_operand(struct x86_insn *i, struct x86_operand *o)
-{
-	o->type = X86_OP_MEM;
-	i->has_mem = true;
-}
-
 static bool cr_exists(const struct x86_emulate_ctxt *ctxt, unsigned int cr)
 {
 	return cr == 0 || cr == 2 || cr == 3 || cr == 4 ||
 	       (cr == 8 && mode64(ctxt));
 }
 
-/* Fills type, bytes and register of one operand; takes its immediate. */
-static int decode_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
-			  u16 form)
+static void fixed_gpr(struct x86_operand *o, unsigned int reg)
+{
+	o->type = X86_OP_REG;
+	o->reg = reg;
+}
+
+static int moffs_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o)
 {
 	struct x86_insn *i = &ctxt->insn;
-	unsigned int reg = (i->modrm >> 3 & 7) | (i->rex & 4) << 1;
-	u8 kind = form & 0xff;
 	u64 off;
-	int rc;
+	int rc = take(ctxt, i->ad_bytes, &off);
 
-	o->type = X86_OP_NONE;
-	o->high8 = false;
-	if (kind == K_NONE)
-		return X86EMUL_OK;
-	o->bytes = form_bytes(ctxt, form);
+	i->disp = off;
+	i->has_mem = true;
+	o->type = X86_OP_MEM;
+	return rc;
+}
+
+/* An operand that the ModRM byte has no part in. */
+static int plain_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
+			 u8 kind)
+{
+	struct x86_insn *i = &ctxt->insn;
+
 	switch (kind) {
 	case K_OPREG:
 		gpr_operand(ctxt, o, (i->opcode & 7) | (i->rex & 1) << 3);
 		break;
 	case K_ACC:
-		o->type = X86_OP_REG;
-		o->reg = X86_RAX;
+		fixed_gpr(o, X86_RAX);
 		break;
 	case K_DX:
-		o->type = X86_OP_REG;
-		o->reg = X86_RDX;
+		fixed_gpr(o, X86_RDX);
 		break;
 	case K_CL:
-		o->type = X86_OP_REG;
-		o->reg = X86_RCX;
+		fixed_gpr(o, X86_RCX);
 		break;
 	case K_ONE:
 		o->type = X86_OP_IMM;
@@ -1009,12 +1009,7 @@ static int decode_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 	case K_IMM: case K_SIMM: case K_REL:
 		return imm_operand(ctxt, o, kind);
 	case K_MOFFS:
-		rc = take(ctxt, i->ad_bytes, &off);
-		if (rc)
-			return rc;
-		i->disp = off;
-		moffs_operand(i, o);
-		break;
+		return moffs_operand(ctxt, o);
 	case K_SI: case K_DI:
 		o->type = X86_OP_MEM;
 		break;
@@ -1025,32 +1020,46 @@ static int decode_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 		o->type = X86_OP_VEC;
 		o->reg = i->vvvv;
 		break;
+	}
+	return X86EMUL_OK;
+}
+
+/* CR, DR and segment registers: those that do not exist are #UD. */
+static int system_operand(struct x86_emulate_ctxt *ctxt,
+			  struct x86_operand *o, u8 kind, unsigned int reg)
+{
+	if (kind == K_SREG) {
+		o->type = X86_OP_SEG;
+		o->reg = reg & 7;
+		return o->reg > X86_SEG_GS ? ud(ctxt) : X86EMUL_OK;
+	}
+	o->type = kind == K_CREG ? X86_OP_CR : X86_OP_DR;
+	o->reg = reg;
+	return kind == K_CREG && !cr_exists(ctxt, reg) ? ud(ctxt) : X86EMUL_OK;
+}
+
+static int modrm_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
+			 u8 kind)
+{
+	struct x86_insn *i = &ctxt->insn;
+	unsigned int reg = (i->modrm >> 3 & 7) | (i->rex & 4) << 1;
+
+	switch (kind) {
 	case K_RM:
 		return rm_operand(ctxt, o, X86_OP_REG);
+	case K_GREG:
+		gpr_operand(ctxt, o, reg);
+		break;
 	case K_MEM: case K_ADDR:
 		if (!i->has_mem)
 			return ud(ctxt);
 		o->type = kind == K_MEM ? X86_OP_MEM : X86_OP_NONE;
 		break;
-	case K_GREG:
-		gpr_operand(ctxt, o, reg);
-		break;
 	case K_RMREG:
-		/* MOV to CR and DR ignores the mod field. */
 		gpr_operand(ctxt, o, (i->modrm & 7) | (i->rex & 1) << 3);
 		break;
-	case K_SREG:
-		if ((reg & 7) > X86_SEG_GS)
-			return ud(ctxt);
-		o->type = X86_OP_SEG;
-		o->reg = reg & 7;
-		break;
-	case K_CREG: case K_DREG:
-		if (kind == K_CREG && !cr_exists(ctxt, reg))
-			return ud(ctxt);
-		o->type = kind == K_CREG ? X86_OP_CR : X86_OP_DR;
-		o->reg = reg;
-		break;
+	case K_SREG: case K_CREG: case K_DREG:
+		return system_operand(ctxt, o, kind, reg);
 	case K_VREG:
 		o->type = X86_OP_VEC;
 		o->reg = reg | i->rex2 << 4;
@@ -1065,6 +1074,21 @@ static int decode_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 		return rm_operand(ctxt, o, X86_OP_MMX);
 	}
 	return X86EMUL_OK;
+}
+
+/* Fills type, bytes and register of one operand; takes its immediate. */
+static int decode_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
+			  u16 form)
+{
+	u8 kind = form & 0xff;
+
+	o->type = X86_OP_NONE;
+	if (kind == K_NONE)
+		return X86EMUL_OK;
+	o->high8 = false;
+	o->bytes = form_bytes(ctxt, form);
+	return kind < K_MODRM ? plain_operand(ctxt, o, kind) :
+				modrm_operand(ctxt, o, kind);
 }
 
 /* EVEX: "Compressed Displacement (disp8*N) Support in EVEX" */
@@ -1292,9 +1316,9 @@ static int load_operand(struct x86_emulate_ctxt *ctxt, struct x86_operand *o,
 {
 	struct x86_segment s;
 
-	switch (o->type) {
-	case X86_OP_MEM:
+	if (o->type == X86_OP_MEM)
 		return load_mem(ctxt, o, form, read, write);
+	switch (o->type) {
 	case X86_OP_REG:
 		o->val = read_gpr(ctxt, o->reg, o->bytes, o->high8);
 		break;
@@ -1322,9 +1346,11 @@ static int load_operands(struct x86_emulate_ctxt *ctxt)
 {
 	const struct x86_opcode *op = ctxt->op;
 	u32 f = op->flags;
-	int rc;
+	int rc = X86EMUL_OK;
 
-	rc = load_operand(ctxt, &ctxt->src2, op->src2, true, f & R_WSRC2);
+	if (ctxt->src2.type != X86_OP_NONE)
+		rc = load_operand(ctxt, &ctxt->src2, op->src2, true,
+				  f & R_WSRC2);
 	if (!rc && ctxt->src.type != X86_OP_NONE)
 		rc = load_operand(ctxt, &ctxt->src, op->src, true, f & R_WSRC);
 	if (!rc && ctxt->dst.type != X86_OP_NONE)

@@ -38,7 +38,8 @@
 #define MAX_ANSWERS	16
 #define MAX_POSTED	16
 
-/* Fields of DR7 that asm/debugreg.h has no names for. */
+/* Fields that asm/debugreg.h has no names for. */
+#define DR6_BD		BIT(13)
 #define DR_RW_MASK	3u
 #define DR_RW_IO	2u	/* DR_RW_EXECUTE 0, _WRITE 1, _READ 3 */
 #define DR7_ENABLED	0xffu
@@ -1165,7 +1166,11 @@ static int inject_fault(struct kvm_emulator *em)
 		.cr2 = from->cr2,
 	};
 
-	kvm_inject_x86_exception(em->vcpu, &e);
+	/* Breakpoints trap; the #DB that is a fault is general detect. */
+	if (unlikely(e.vector == X86_TRAP_DB))
+		kvm_queue_db(em->vcpu, DR6_BD);
+	else
+		kvm_inject_x86_exception(em->vcpu, &e);
 	return 1;
 }
 

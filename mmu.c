@@ -1036,7 +1036,8 @@ int kvm_gva_to_gpa(struct kvm_vcpu *vcpu, u64 gva, u32 access, gpa_t *gpa,
 		return 0;
 	}
 	r = guest_walk(vcpu, gva, access, &walk);
-	if (r == WALK_OK) {
+	/* As on any machine, tables in ROM keep the bits that they have. */
+	if (r == WALK_OK || r == WALK_READONLY) {
 		*gpa = walk.gpa;
 		return 0;
 	}

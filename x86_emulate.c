@@ -4424,6 +4424,14 @@ static int op_int3(struct x86_emulate_ctxt *ctxt)
 	return software_interrupt(ctxt, X86_EXC_BP);
 }
 
+/* INT1, a privileged software exception: the gate's DPL is not looked at. */
+static int op_int1(struct x86_emulate_ctxt *ctxt)
+{
+	struct event e = { .vector = X86_EXC_DB };
+
+	return deliver(ctxt, &e);
+}
+
 static int op_into(struct x86_emulate_ctxt *ctxt)
 {
 	if (!(ctxt->flags & FL_OF))
@@ -5136,6 +5144,47 @@ static int op_pextrd(struct x86_emulate_ctxt *ctxt)
 	return pextr(ctxt, ctxt->dst.bytes);
 }
 
+/* VEX forms of the insertions start from a copy of the vvvv register. */
+static void insert_base(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->insn.vex)
+		ctxt->ops->get_vec(ctxt, ctxt->insn.vvvv, ctxt->dst.data,
+				   ctxt->dst.bytes);
+}
+
+/* PINSR: src as the element of dst chosen by src2 */
+static int pinsr(struct x86_emulate_ctxt *ctxt, unsigned int bytes)
+{
+	unsigned int n = ctxt->src2.val & (16 / bytes - 1);
+
+	insert_base(ctxt);
+	memcpy(ctxt->dst.data + n * bytes, ctxt->src.data, bytes);
+	return X86EMUL_OK;
+}
+
+static int op_pinsrb(struct x86_emulate_ctxt *ctxt)
+{
+	return pinsr(ctxt, 1);
+}
+
+static int op_pinsrw(struct x86_emulate_ctxt *ctxt)
+{
+	return pinsr(ctxt, 2);
+}
+
+static int op_pinsrd(struct x86_emulate_ctxt *ctxt)
+{
+	return pinsr(ctxt, ctxt->src.bytes);
+}
+
+/* VINSERTF128, VINSERTI128 */
+static int op_vinsert(struct x86_emulate_ctxt *ctxt)
+{
+	insert_base(ctxt);
+	memcpy(ctxt->dst.data + 16 * (ctxt->src2.val & 1), ctxt->src.data, 16);
+	return X86EMUL_OK;
+}
+
 /* VEXTRACTF128, VEXTRACTI128 */
 static int op_vextract(struct x86_emulate_ctxt *ctxt)
 {
@@ -5375,7 +5424,7 @@ static const struct x86_opcode map_one_byte[256] = {
 	[0xeb] = I1(op_jmp_rel, Jb, R_F64 | R_NOWR),
 	[0xec] = I2(op_in, AL, DX, R_NORD), [0xed] = I2(op_in, zAX, DX, R_NORD),
 	[0xee] = I2(op_out, DX, AL, R_NOWR), [0xef] = I2(op_out, DX, zAX, R_NOWR),
-	[0xf4] = I0(op_hlt, R_PRIV), [0xf5] = I0(op_cmc, 0),
+	[0xf1] = I0(op_int1, 0), [0xf4] = I0(op_hlt, R_PRIV), [0xf5] = I0(op_cmc, 0),
 	[0xf6] = SUB(T_GROUP, group3_Eb), [0xf7] = SUB(T_GROUP, group3_Ev),
 	[0xf8] = I0(op_clc, 0), [0xf9] = I0(op_stc, 0),
 	[0xfa] = I0(op_cli, 0), [0xfb] = I0(op_sti, 0),
@@ -5585,6 +5634,15 @@ static const struct x86_opcode pfx_c3[4] = {
 	I2(op_mov, My, Gy, R_NORD),
 };
 
+/* From a register an element is the low part of 32 bits. */
+#define PINSR(fn, e, fl) I(fn, Vo, e, Ib, fl)
+#define PINSR_MOD(fn, m, fl) { PINSR(fn, m, fl), PINSR(fn, Ed, fl) }
+
+static const struct x86_opcode pinsrb[2] = PINSR_MOD(op_pinsrb, Mb, R_SSE);
+static const struct x86_opcode pinsrw[2] = PINSR_MOD(op_pinsrw, Mw, R_SSE);
+
+static const struct x86_opcode pfx_c4[4] = { N, SUB(T_MOD, pinsrw) };
+
 static const struct x86_opcode pfx_d6[4] = {
 	N, SSE_LOAD(Wq, Vq),
 };
@@ -5647,6 +5705,7 @@ static const struct x86_opcode map_0f[256] = {
 	[0xc0] = I2(op_xadd, Eb, Gb, R_LOCK | R_WSRC),
 	[0xc1] = I2(op_xadd, Ev, Gv, R_LOCK | R_WSRC),
 	[0xc3] = SUB(T_PREFIX, pfx_c3),
+	[0xc4] = SUB(T_PREFIX, pfx_c4),
 	[0xc7] = SUB(T_GROUP, group9),
 	[0xc8 ... 0xcf] = I1(op_bswap, Zv, 0),
 	[0xd6] = SUB(T_PREFIX, pfx_d6),
@@ -5687,10 +5746,14 @@ static const struct x86_opcode pfx_3a_15[4] = { N, PEXTR(op_pextrw, Ew) };
 static const struct x86_opcode pfx_3a_16[4] = { N, PEXTR(op_pextrd, Ey) };
 static const struct x86_opcode pfx_3a_17[4] = { N, PEXTR(op_pextrd, Ed) };
 
+static const struct x86_opcode pfx_3a_20[4] = { N, SUB(T_MOD, pinsrb) };
+static const struct x86_opcode pfx_3a_22[4] = { N, PINSR(op_pinsrd, Ey, R_SSE) };
+
 /* Table "Three-byte Opcode Map", opcodes 0F 3A xx */
 static const struct x86_opcode map_0f3a[256] = {
 	[0x14] = SUB(T_PREFIX, pfx_3a_14), [0x15] = SUB(T_PREFIX, pfx_3a_15),
 	[0x16] = SUB(T_PREFIX, pfx_3a_16), [0x17] = SUB(T_PREFIX, pfx_3a_17),
+	[0x20] = SUB(T_PREFIX, pfx_3a_20), [0x22] = SUB(T_PREFIX, pfx_3a_22),
 };
 
 /* ---- Opcode tables: VEX ---------------------------------------------- */
@@ -5762,6 +5825,11 @@ static const struct x86_opcode vex_7e[4] = {
 	N, VLOAD0(Ey, Vo), VLOAD0(Vo, Wq),
 };
 static const struct x86_opcode vex_7f[4] = { N, VALOAD(Wx, Vx), VLOAD(Wx, Vx) };
+#define R_VPINSR	(R_AVX | R_NORD | R_L0 | R_VVVV)
+
+static const struct x86_opcode vpinsrb[2] = PINSR_MOD(op_pinsrb, Mb, R_VPINSR);
+static const struct x86_opcode vpinsrw[2] = PINSR_MOD(op_pinsrw, Mw, R_VPINSR);
+static const struct x86_opcode vex_c4[4] = { N, SUB(T_MOD, vpinsrw) };
 static const struct x86_opcode vex_d6[4] = { N, VLOAD0(Wq, Vq) };
 static const struct x86_opcode vex_e7[4] = { N, VALOAD(Mx, Vx) };
 static const struct x86_opcode vex_f0[4] = { N, N, N, VLOAD(Vx, Mx) };
@@ -5774,7 +5842,7 @@ static const struct x86_opcode map_vex_0f[256] = {
 	[0x2b] = SUB(T_PREFIX, vex_2b),
 	[0x6e] = SUB(T_PREFIX, vex_6e), [0x6f] = SUB(T_PREFIX, vex_6f),
 	[0x7e] = SUB(T_PREFIX, vex_7e), [0x7f] = SUB(T_PREFIX, vex_7f),
-	[0xd6] = SUB(T_PREFIX, vex_d6),
+	[0xc4] = SUB(T_PREFIX, vex_c4), [0xd6] = SUB(T_PREFIX, vex_d6),
 	[0xe7] = SUB(T_PREFIX, vex_e7),
 	[0xf0] = SUB(T_PREFIX, vex_f0),
 };
@@ -5835,6 +5903,12 @@ static const struct x86_opcode vex_3a_16[4] = { N, VPEXTR(op_pextrd, Ey) };
 static const struct x86_opcode vex_3a_17[4] = { N, VPEXTR(op_pextrd, Ed) };
 static const struct x86_opcode vex_3a_19[4] = { N, VEXTRACT };
 
+#define VINSERT		I(op_vinsert, Vx, Wo, Ib, R_AVX | R_NORD | R_L1 | R_W0 | R_VVVV)
+
+static const struct x86_opcode vex_3a_18[4] = { N, VINSERT };
+static const struct x86_opcode vex_3a_20[4] = { N, SUB(T_MOD, vpinsrb) };
+static const struct x86_opcode vex_3a_22[4] = { N, PINSR(op_pinsrd, Ey, R_VPINSR) };
+
 static const struct x86_opcode vex_3a_f0[4] = {
 	N, N, N, BMI(op_rorx, Gy, Ey, Ib),
 };
@@ -5842,7 +5916,9 @@ static const struct x86_opcode vex_3a_f0[4] = {
 static const struct x86_opcode map_vex_0f3a[256] = {
 	[0x14] = SUB(T_PREFIX, vex_3a_14), [0x15] = SUB(T_PREFIX, vex_3a_15),
 	[0x16] = SUB(T_PREFIX, vex_3a_16), [0x17] = SUB(T_PREFIX, vex_3a_17),
-	[0x19] = SUB(T_PREFIX, vex_3a_19), [0x39] = SUB(T_PREFIX, vex_3a_19),
+	[0x18] = SUB(T_PREFIX, vex_3a_18), [0x19] = SUB(T_PREFIX, vex_3a_19),
+	[0x20] = SUB(T_PREFIX, vex_3a_20), [0x22] = SUB(T_PREFIX, vex_3a_22),
+	[0x38] = SUB(T_PREFIX, vex_3a_18), [0x39] = SUB(T_PREFIX, vex_3a_19),
 	[0xf0] = SUB(T_PREFIX, vex_3a_f0),
 };
 
@@ -5855,8 +5931,27 @@ static const struct x86_opcode map_vex_0f3a[256] = {
 #define EAMOV1(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_W1 | R_ALIGN)
 #define EAMOV(d, s)	I2(op_vmov, d, s, R_AVX | R_NORD | R_ALIGN)
 
-static const struct x86_opcode evex_10[4] = { EMOV0(Vx, Wx), EMOV1(Vx, Wx) };
-static const struct x86_opcode evex_11[4] = { EMOV0(Wx, Vx), EMOV1(Wx, Vx) };
+#define EMOVL(d, s, w)	I2(op_vmov, d, s, R_AVX | R_NORD | R_L0 | (w))
+
+/* Scalars from and to memory; their register forms merge with vvvv. */
+static const struct x86_opcode evex_ss_load[2] = { EMOV0(Vo, Wd), N };
+static const struct x86_opcode evex_sd_load[2] = { EMOV1(Vo, Wq), N };
+static const struct x86_opcode evex_ss_store[2] = { EMOV0(Wd, Vd), N };
+static const struct x86_opcode evex_sd_store[2] = { EMOV1(Wq, Vq), N };
+
+static const struct x86_opcode evex_10[4] = {
+	EMOV0(Vx, Wx), EMOV1(Vx, Wx),
+	SUB(T_MOD, evex_ss_load), SUB(T_MOD, evex_sd_load),
+};
+static const struct x86_opcode evex_11[4] = {
+	EMOV0(Wx, Vx), EMOV1(Wx, Vx),
+	SUB(T_MOD, evex_ss_store), SUB(T_MOD, evex_sd_store),
+};
+static const struct x86_opcode evex_6e[4] = { N, EMOVL(Vo, Ey, 0) };
+static const struct x86_opcode evex_7e[4] = {
+	N, EMOVL(Ey, Vo, 0), EMOVL(Vo, Wq, R_W1),
+};
+static const struct x86_opcode evex_d6[4] = { N, EMOVL(Wq, Vq, R_W1) };
 static const struct x86_opcode evex_28[4] = { EAMOV0(Vx, Wx), EAMOV1(Vx, Wx) };
 static const struct x86_opcode evex_29[4] = { EAMOV0(Wx, Vx), EAMOV1(Wx, Vx) };
 static const struct x86_opcode evex_2b[4] = { EAMOV0(Mx, Vx), EAMOV1(Mx, Vx) };
@@ -5872,8 +5967,9 @@ static const struct x86_opcode map_evex_0f[256] = {
 	[0x10] = SUB(T_PREFIX, evex_10), [0x11] = SUB(T_PREFIX, evex_11),
 	[0x28] = SUB(T_PREFIX, evex_28), [0x29] = SUB(T_PREFIX, evex_29),
 	[0x2b] = SUB(T_PREFIX, evex_2b),
-	[0x6f] = SUB(T_PREFIX, evex_6f), [0x7f] = SUB(T_PREFIX, evex_7f),
-	[0xe7] = SUB(T_PREFIX, evex_e7),
+	[0x6e] = SUB(T_PREFIX, evex_6e), [0x6f] = SUB(T_PREFIX, evex_6f),
+	[0x7e] = SUB(T_PREFIX, evex_7e), [0x7f] = SUB(T_PREFIX, evex_7f),
+	[0xd6] = SUB(T_PREFIX, evex_d6), [0xe7] = SUB(T_PREFIX, evex_e7),
 };
 
 static const struct x86_opcode *const legacy_maps[4] = {

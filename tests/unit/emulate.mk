@@ -5,9 +5,6 @@
 # addresses, and so is built without PIE and without AddressSanitizer, which
 # puts its own memory there.
 
-FUZZ_CASES	?= 5000000
-FUZZ_SEED	?= 20261121
-
 FUZZ_CFLAGS	:= -O2 -g -std=gnu11 -Wall -Wextra -Wno-unused-parameter \
 		   -I$(TOP) -no-pie -fno-pie -fno-stack-protector
 
@@ -19,12 +16,11 @@ emulate_fuzz: $(OUT)/emulate_fuzz
 
 emulate_test: $(OUT)/emulate_test
 
-# The fuzzer with a recorded seed; FUZZ_CASES=, FUZZ_SEED= choose others.
-fuzz: $(OUT)/emulate_fuzz
-	$< --cases $(FUZZ_CASES) --seed $(FUZZ_SEED)
-
 programs: $(OUT)/emulate_fuzz
 
-.PHONY: emulate_fuzz emulate_test fuzz
+# `make run` runs it too: 5 million cases from a fixed seed.
+TESTS		+= emulate_fuzz
+
+.PHONY: emulate_fuzz emulate_test
 
 $(OUT)/emulate_test: $(TOP)/x86_emulate.c

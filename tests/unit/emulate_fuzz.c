@@ -568,7 +568,7 @@ static const struct {
 
 /* Not to be run natively: they leave the sandbox or depend on the kernel. */
 static const exec_fn not_native[] = {
-	op_int, op_int3, op_into, op_iret, op_jmp_far, op_call_far, op_ret_far,
+	op_int, op_int1, op_int3, op_into, op_iret, op_jmp_far, op_call_far, op_ret_far,
 	op_pop_seg, op_mov_to_seg, op_load_far, op_lar, op_lsl, op_verr,
 	op_verw, op_store_system, op_store_dt, op_smsw, op_cpuid, op_rdtsc,
 	op_rdtscp, op_rdpmc, op_xgetbv, op_hypercall, op_fsgsbase,
@@ -635,6 +635,7 @@ static const struct { exec_fn exec; enum feature f; } exec_feature[] = {
 	{ op_movddup, F_SSE3 }, { op_movsldup, F_SSE3 },
 	{ op_movshdup, F_SSE3 }, { op_pextrb, F_SSE41 },
 	{ op_pextrd, F_SSE41 }, { op_pextrw, F_SSE41 },
+	{ op_pinsrb, F_SSE41 }, { op_pinsrd, F_SSE41 },
 };
 
 static enum feature leaf_feature(const struct leaf *l)
@@ -787,8 +788,9 @@ static void gen_vex(struct testcase *t)
 	u8 w = l->op->flags & R_W0 ? chance(2) : below(2);
 	u8 rxb = t->mode == X86_MODE_PROT64 ? below(8) : 7;
 
-	/* Outside 64-bit mode vendors differ on VPEXTRQ. */
-	if (t->mode != X86_MODE_PROT64 && l->op->exec == op_pextrd)
+	/* Outside 64-bit mode vendors differ on VPEXTRQ and VPINSRQ. */
+	if (t->mode != X86_MODE_PROT64 &&
+	    (l->op->exec == op_pextrd || l->op->exec == op_pinsrd))
 		w = 0;
 	if (t->mode != X86_MODE_PROT64)
 		vvvv &= 7;
@@ -823,7 +825,7 @@ static void gen_evex(struct testcase *t)
 	emit(t, 0x62, 1);
 	emit(t, rxb << 4 | l->map, 1);
 	emit(t, w << 7 | 0x7c | pp, 1);
-	emit(t, below(3) << 5 | 8, 1);
+	emit(t, (l->op->flags & R_L0 ? chance(2) : below(3)) << 5 | 8, 1);
 	emit(t, l->opcode, 1);
 }
 
@@ -1589,17 +1591,18 @@ static void summary(u64 cases, u64 failed, double seconds, u64 seed)
 
 static void usage(const char *self)
 {
-	printf("Usage: %s [--cases N] [--seed N] [--from N] [--reports N]\n"
+	printf("Usage: %s [--cases N] [--seed N] [--reports N]\n"
 	       "Fuzz the instruction emulator against this processor.\n"
-	       "  --cases N    how many instructions (default 1000000)\n"
-	       "  --seed N     start of the random numbers (default: the time)\n"
+	       "  --cases N    how many instructions (default 5000000)\n"
+	       "  --seed N     start of the random numbers (default 20261121;\n"
+	       "               0: the time)\n"
 	       "  --reports N  print at most N mismatches (default 20)\n",
 	       self);
 }
 
 int main(int argc, char **argv)
 {
-	u64 cases = 1000000, seed = time(NULL), nr, failed = 0;
+	u64 cases = 5000000, seed = 20261121, nr, failed = 0;
 	enum x86_emul_mode mode, last = X86_MODE_REAL;
 	double start;
 	int k;
@@ -1620,6 +1623,8 @@ int main(int argc, char **argv)
 		usage(argv[0]);
 		return 2;
 	}
+	if (!seed)
+		seed = time(NULL);
 	rng_state = seed;
 	printf("# seed %llu\n", (unsigned long long)seed);
 	set_up();

@@ -1189,6 +1189,7 @@ static void decode_reset(struct x86_emulate_ctxt *ctxt)
 	ctxt->regs_dirty = 0;
 	ctxt->shadow = 0;
 	ctxt->batch = 0;
+	ctxt->ext = 0;
 	ctxt->trap = ctxt->halted = ctxt->mode_changed = false;
 	ctxt->exception.has_error = false;
 	ctxt->exception.cr2 = 0;
@@ -1283,6 +1284,8 @@ static int operand_address(struct x86_emulate_ctxt *ctxt,
 		return rc;
 	if ((ctxt->op->flags & R_ALIGN) && (o->lin & (o->bytes - 1)))
 		return gp(ctxt, 0);
+	if (!(ctxt->rflags & FL_AC))
+		return X86EMUL_OK;
 	return check_alignment(ctxt, o->lin, operand_align(o, form));
 }
 
@@ -3298,12 +3301,12 @@ static bool desc_table(struct x86_emulate_ctxt *ctxt, u16 sel, u64 *base,
 	return true;
 }
 
-/*
- * Reads the descriptor of @sel.  OK, or a page fault, or UNHANDLEABLE used
- * as the answer "there is none", which the callers turn into their fault.
- */
-#define NO_DESCRIPTOR	X86EMUL_UNHANDLEABLE
+#define NO_DESCRIPTOR	(-1)
 
+/*
+ * Reads the descriptor of @sel.  OK, or what an operation returned, or
+ * NO_DESCRIPTOR, which the callers turn into their own answer.
+ */
 static int find_descriptor(struct x86_emulate_ctxt *ctxt, u16 sel,
 			   struct descriptor *d)
 {

@@ -1076,6 +1076,10 @@ TEST(exception_with_error_code)
 	   X86EMUL_FAULT);
 	EQ(m.c.exception.vector, X86_EXC_NP);
 	EQ(m.c.exception.error, 14 * 8 + 2 + 1);
+	/* Those of an instruction that comes after do not. */
+	m.c.regs[X86_RAX] = SEL_TSS;
+	EQ(RUN("\x8e\xc0"), X86EMUL_FAULT);
+	EQ(m.c.exception.error, SEL_TSS);
 }
 
 TEST(interrupt_in_64_bit_mode)

@@ -858,7 +858,7 @@ int kvm_set_cpuid2(struct kvm_vcpu *vcpu,
 	copy = copy_entries(entries, nent);
 	if (!copy)
 		return -ENOMEM;
-	if (vcpu->pid) {
+	if (rcu_access_pointer(vcpu->pid)) {
 		r = check_unchanged(vcpu, copy, nent);
 		kvfree(copy);
 		return r;

@@ -226,3 +226,26 @@ TEST(counts_as_the_host_does)
 	BETWEEN(guest, inner, outer);
 	vm_free(v->vm);
 }
+
+/* Scaled: a guest that counts at another frequency than the host. */
+TEST(another_frequency)
+{
+	struct vcpu *v;
+	u64 guest, host;
+	int khz;
+
+	need_cap(KVM_CAP_TSC_CONTROL);
+	need_cap(KVM_CAP_GET_TSC_KHZ);
+	v = guest_start(g_report);
+	khz = WORKS(ioctl(v->fd, KVM_GET_TSC_KHZ, 0));
+	WORKS(ioctl(v->fd, KVM_SET_TSC_KHZ, khz * 4));
+	EQ(ioctl(v->fd, KVM_GET_TSC_KHZ, 0), khz * 4);
+	guest = tsc_seen(v);
+	host = rdtsc();
+	while (rdtsc() - host < 20000000)
+		;
+	guest = tsc_seen(v) - guest;
+	host = rdtsc() - host;
+	BETWEEN(guest, 4 * 20000000ull, 4 * host + 4000000);
+	vm_free(v->vm);
+}

@@ -844,6 +844,7 @@ void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 	kvm_msr_reset(vcpu, init);
 	backend->vcpu_reset(vcpu, init);
 	kvm_update_dr7(vcpu);
+	kvm_update_cpuid_runtime(vcpu);
 	kvm_mmu_reset(vcpu);
 	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
 }

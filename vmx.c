@@ -1431,6 +1431,29 @@ static bool do_rdmsr(struct kvm_vcpu *vcpu)
 	return true;
 }
 
+/*
+ * False: #GP. EFER and XSS are not for here: the one may change the root, the
+ * other is switched by vmx_run().
+ */
+static bool do_wrmsr(struct kvm_vcpu *vcpu)
+{
+	u32 index = vcpu->regs[VCPU_RCX];
+
+	vcpu->stat.msr_exits++;
+	if (kvm_set_msr(vcpu, index, edx_eax(vcpu), false))
+		return false;
+	if (unlikely(index == MSR_IA32_SPEC_CTRL))
+		pass_spec_ctrl(to_vmx(vcpu));
+	return true;
+}
+
+static bool wrmsr_is_slow(struct kvm_vcpu *vcpu)
+{
+	u32 index = vcpu->regs[VCPU_RCX];
+
+	return index == MSR_EFER || index == MSR_IA32_XSS;
+}
+
 /* No paravirtual interface is offered: every hypercall is unknown. */
 static void do_vmcall(struct kvm_vcpu *vcpu)
 {
@@ -1438,6 +1461,13 @@ static void do_vmcall(struct kvm_vcpu *vcpu)
 	vcpu->regs[VCPU_RAX] = vmx_get_cpl(vcpu) ? -KVM_EPERM : -KVM_ENOSYS;
 	if (!is_64bit_mode(vcpu))
 		vcpu->regs[VCPU_RAX] = (u32)vcpu->regs[VCPU_RAX];
+}
+
+static bool fast_gp(struct vcpu_vmx *vmx)
+{
+	kvm_queue_exception_e(&vmx->vcpu, X86_TRAP_GP, 0);
+	vmx->exit_reason = EXIT_HANDLED;
+	return false;
 }
 
 /*
@@ -1455,11 +1485,14 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 		do_cpuid(vcpu);
 		break;
 	case EXIT_REASON_MSR_READ:
-		if (!do_rdmsr(vcpu)) {
-			kvm_queue_exception_e(vcpu, X86_TRAP_GP, 0);
-			vmx->exit_reason = EXIT_HANDLED;
+		if (!do_rdmsr(vcpu))
+			return fast_gp(vmx);
+		break;
+	case EXIT_REASON_MSR_WRITE:
+		if (unlikely(wrmsr_is_slow(vcpu)))
 			return false;
-		}
+		if (!do_wrmsr(vcpu))
+			return fast_gp(vmx);
 		break;
 	case EXIT_REASON_VMCALL:
 		do_vmcall(vcpu);
@@ -1469,7 +1502,9 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 	}
 	vcpu->stat.fast_exits++;
 	stepped = skip(vmx);
-	if (likely(!stepped && !kvm_request_pending(vcpu)))
+	/* A new value for an MSR of the lazy list is loaded outside. */
+	if (likely(!stepped && !kvm_request_pending(vcpu) &&
+		   vmx->user_msrs_loaded))
 		return true;
 	vmx->exit_reason = stepped ? EXIT_SINGLE_STEP : EXIT_HANDLED;
 	return false;
@@ -1610,13 +1645,7 @@ static int handle_rdpmc(struct kvm_vcpu *vcpu)
 
 static int handle_wrmsr(struct kvm_vcpu *vcpu)
 {
-	u32 index = vcpu->regs[VCPU_RCX];
-	int fault = kvm_set_msr(vcpu, index, edx_eax(vcpu), false);
-
-	vcpu->stat.msr_exits++;
-	if (index == MSR_IA32_SPEC_CTRL && !fault)
-		pass_spec_ctrl(to_vmx(vcpu));
-	return complete_or_gp(vcpu, fault);
+	return complete_or_gp(vcpu, !do_wrmsr(vcpu));
 }
 
 static int handle_xsetbv(struct kvm_vcpu *vcpu)
@@ -1815,7 +1844,8 @@ static int handle_task_switch(struct kvm_vcpu *vcpu)
 
 /*
  * By basic exit reason. 1: resume the guest; 0: kvm_run is filled in, go to
- * user space; negative: errno. CPUID, RDMSR and VMCALL never get here.
+ * user space; negative: errno. CPUID, VMCALL and all MSRs but a few never get
+ * here.
  */
 static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_EXCEPTION_NMI]		= handle_exception_nmi,
@@ -1905,11 +1935,9 @@ static int vmx_handle_exit(struct kvm_vcpu *vcpu)
 	if (unlikely(reason & EXIT_REASON_ENTRY_FAILED))
 		return fail_entry(vcpu, reason);
 
-	/* These are frequent, and look at no guest memory. */
+	/* Frequent, and looks at no guest memory. */
 	if (reason == EXIT_REASON_EXTERNAL_INTERRUPT)
 		return handle_external_interrupt(vcpu);
-	if (reason == EXIT_REASON_MSR_WRITE)
-		return handle_wrmsr(vcpu);
 	kvm_vcpu_srcu_lock(vcpu);
 	r = dispatch_exit(vcpu, reason);
 	kvm_vcpu_srcu_unlock(vcpu);

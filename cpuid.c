@@ -95,6 +95,10 @@ struct feature_row {
 	u32 always;
 };
 
+#define KVMCLOCK	(BIT(KVM_FEATURE_CLOCKSOURCE) |		\
+			 BIT(KVM_FEATURE_CLOCKSOURCE2) |	\
+			 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
+
 static const struct feature_row feature_rows[] = {
 	{ 1, 0, ECX, KERNEL(XMM3),
 	  F(XMM3) | F(PCLMULQDQ) | F(SSSE3) | F(FMA) | F(CX16) | F(PCID) |
@@ -136,7 +140,8 @@ static const struct feature_row feature_rows[] = {
 	  PSFD | IPRED_CTRL | RRSBA_CTRL | DDPD_U | BHI_CTRL | MCDT_NO },
 	{ 0xd, 1, EAX, KERNEL(XSAVEOPT),
 	  F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1) | F(XSAVES) },
-	{ KVM_CPUID_FEATURES, 0, EAX, RAW, 0, BIT(KVM_FEATURE_NOP_IO_DELAY) },
+	{ KVM_CPUID_FEATURES, 0, EAX, RAW, 0,
+	  BIT(KVM_FEATURE_NOP_IO_DELAY) | KVMCLOCK },
 	{ 0x80000001, 0, ECX, KERNEL(LAHF_LM),
 	  F(LAHF_LM) | F(ABM) | F(3DNOWPREFETCH) },
 	{ 0x80000001, 0, EDX, KERNEL(LM),
@@ -187,6 +192,7 @@ static const struct feature_need feature_needs[] = {
 	{ 7, 2, EDX, PSFD | IPRED_CTRL | RRSBA_CTRL | DDPD_U | BHI_CTRL,
 	  .cap = &kvm_caps.spec_ctrl },
 	{ 0xd, 1, EAX, F(XSAVES), .cap = &kvm_caps.xsaves },
+	{ KVM_CPUID_FEATURES, 0, EAX, KVMCLOCK, .cap = &kvm_caps.kvmclock },
 	{ 0x80000001, 0, EDX, F(RDTSCP), .cap = &kvm_caps.rdtscp },
 };
 

@@ -240,6 +240,9 @@ struct kvm {
 	u64 last_tsc_host;		/* the host's TSC then, scaled */
 	u64 last_tsc_khz;
 	u64 last_tsc_offset;
+	u64 clock_base_ns;		/* the moment: host's boot time */
+	u64 clock_base_tsc;		/* ... and host's TSC */
+	u64 clock_offset;		/* from boot time to the guest's clock */
 
 	struct kvm_vm_stats stat;
 	struct dentry *debugfs;
@@ -261,6 +264,8 @@ enum kvm_request {
 	KVM_REQ_MMU_RELOAD,		/* roots are stale: load them again */
 	KVM_REQ_TRIPLE_FAULT,
 	KVM_REQ_TSC_UPDATE,		/* TSC offset or ratio changed */
+	KVM_REQ_CLOCK_UPDATE,		/* write kvmclock's structure */
+	KVM_REQ_WALL_CLOCK,
 	KVM_REQ_VM_DEAD,
 };
 
@@ -283,7 +288,7 @@ struct kvm_vcpu_arch_msrs {
 	u64 spec_ctrl;
 	u64 arch_capabilities;
 	u64 feature_control;
-	u64 system_time, wall_clock;	/* kvmclock: kept for the monitor */
+	u64 system_time, wall_clock;	/* kvmclock: where; clock.c */
 	u64 platform_info, misc_features;
 	u64 ucode_rev;
 	u64 mtrr_def_type;
@@ -423,6 +428,7 @@ struct kvm_caps {
 	u8 tsc_ratio_frac_bits;
 	bool xsaves, rdtscp, invpcid, rdpid, waitpkg, umip, rdrand_exit;
 	bool spec_ctrl;			/* IA32_SPEC_CTRL is switched */
+	bool kvmclock;
 	int host_maxphyaddr;
 };
 extern struct kvm_caps kvm_caps;
@@ -710,6 +716,16 @@ u64 kvm_read_guest_tsc(struct kvm_vcpu *vcpu);
 u64 kvm_scale_tsc(struct kvm_vcpu *vcpu, u64 tsc);
 void kvm_write_guest_tsc(struct kvm_vcpu *vcpu, u64 value, bool host);
 int kvm_set_tsc_khz(struct kvm_vcpu *vcpu, u64 khz);
+
+/* ---- clock.c: kvmclock -------------------------------------------------- */
+
+void kvm_clock_setup(void);		/* module load: is it offered? */
+void kvm_clock_init(struct kvm *kvm);
+void kvm_clock_resume(struct kvm *kvm);
+u64 kvm_clock_get(struct kvm *kvm);	/* ns */
+void kvm_clock_set(struct kvm *kvm, u64 ns);
+void kvm_clock_update(struct kvm_vcpu *vcpu);	/* kvm->srcu held, both */
+void kvm_clock_write_wall(struct kvm_vcpu *vcpu);
 
 /* ---- register access ---------------------------------------------------- */
 

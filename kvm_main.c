@@ -325,6 +325,7 @@ static struct kvm *vm_create(void)
 	kvm->identity_map_addr = DEFAULT_IDENTITY_MAP;
 	kvm->tsc_khz = tsc_khz;
 	raw_spin_lock_init(&kvm->tsc_lock);
+	kvm_clock_init(kvm);
 	kvm_mmu_vm_init(kvm);
 	r = backend->vm_init(kvm);
 	if (r)
@@ -492,6 +493,11 @@ static int cap_nr_vcpus(void)
 	return min_t(int, num_online_cpus(), KVM_MAX_VCPUS_LIMIT);
 }
 
+static int cap_adjust_clock(void)
+{
+	return kvm_caps.kvmclock ? KVM_CLOCK_TSC_STABLE : 0;
+}
+
 static int cap_tsc_control(void)
 {
 	return kvm_caps.tsc_scaling;
@@ -543,6 +549,7 @@ static const struct {
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_COALESCED_PIO, 1 },
+	{ KVM_CAP_ADJUST_CLOCK, .get = cap_adjust_clock },
 };
 
 static long check_extension(unsigned long cap)
@@ -856,6 +863,26 @@ static long vm_enable_cap(struct kvm *kvm, void *arg)
 	}
 }
 
+static long vm_get_clock(struct kvm *kvm, void *arg)
+{
+	*(struct kvm_clock_data *)arg = (struct kvm_clock_data) {
+		.clock = kvm_clock_get(kvm),
+		.flags = kvm_caps.kvmclock ? KVM_CLOCK_TSC_STABLE : 0,
+	};
+	return 0;
+}
+
+static long vm_set_clock(struct kvm *kvm, void *arg)
+{
+	const struct kvm_clock_data *data = arg;
+
+	/* What KVM_GET_CLOCK reported may come back. */
+	if (data->flags & ~KVM_CLOCK_TSC_STABLE)
+		return -EINVAL;
+	kvm_clock_set(kvm, data->clock);
+	return 0;
+}
+
 #define VM_ROW(cmd, fn)		{ cmd, 0, { .vm = fn } }
 #define VM_ROW_RAW(cmd, fn)	{ cmd, IOCTL_RAW, { .vm = fn } }
 
@@ -872,6 +899,8 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_ROW(KVM_UNREGISTER_COALESCED_MMIO, vm_unregister_coalesced),
 	VM_ROW(KVM_SET_GSI_ROUTING, vm_set_gsi_routing),
 	VM_ROW(KVM_ENABLE_CAP, vm_enable_cap),
+	VM_ROW(KVM_GET_CLOCK, vm_get_clock),
+	VM_ROW(KVM_SET_CLOCK, vm_set_clock),
 };
 
 static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -1415,7 +1444,12 @@ static int kvm_suspend(COMPAT_SYSCORE_PARAM)
 
 static void kvm_resume(COMPAT_SYSCORE_PARAM)
 {
+	struct kvm *kvm;
+
 	enable_this_cpu();
+	/* No other CPU and no task runs: the list is nobody's. */
+	list_for_each_entry(kvm, &kvm_vm_list, list)
+		kvm_clock_resume(kvm);
 }
 
 COMPAT_DEFINE_SYSCORE(kvm_syscore, kvm_suspend, kvm_resume);
@@ -1441,8 +1475,10 @@ static struct notifier_block kvm_reboot_notifier = {
 
 static int __init setup_model(void)
 {
-	int r = kvm_cpuid_setup();
+	int r;
 
+	kvm_clock_setup();
+	r = kvm_cpuid_setup();
 	if (r)
 		return r;
 	kvm_msr_setup();

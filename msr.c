@@ -456,6 +456,40 @@ static bool valid_arch_capabilities(struct kvm_vcpu *vcpu, u32 index,
 	return !(data & ~(ARCH_CAPS_OF_HOST | ITS_NO));
 }
 
+/* ---- kvmclock ----------------------------------------------------------- */
+
+static int get_system_time(struct kvm_vcpu *vcpu, u32 index, u64 *data,
+			   bool host)
+{
+	*data = vcpu->msr.system_time;
+	return 0;
+}
+
+static int set_system_time(struct kvm_vcpu *vcpu, u32 index, u64 data,
+			   bool host)
+{
+	vcpu->msr.system_time = data;
+	kvm_make_request(vcpu, KVM_REQ_CLOCK_UPDATE);
+	return 0;
+}
+
+static int get_wall_clock(struct kvm_vcpu *vcpu, u32 index, u64 *data,
+			  bool host)
+{
+	*data = vcpu->msr.wall_clock;
+	return 0;
+}
+
+/* A monitor puts back where it was written; that was once, by the guest. */
+static int set_wall_clock(struct kvm_vcpu *vcpu, u32 index, u64 data,
+			  bool host)
+{
+	vcpu->msr.wall_clock = data;
+	if (!host)
+		kvm_make_request(vcpu, KVM_REQ_WALL_CLOCK);
+	return 0;
+}
+
 /* ---- the table ---------------------------------------------------------- */
 
 enum msr_kind {
@@ -577,10 +611,10 @@ static const struct msr_policy policies[] = {
 	 * Paravirtual clock: QEMU sets these whatever CPUID says. No guest is
 	 * told of them.
 	 */
-	{ MSR_KVM_WALL_CLOCK, FIELD(wall_clock), .flags = M_GUEST_NONE },
-	{ MSR_KVM_SYSTEM_TIME, FIELD(system_time), .flags = M_GUEST_NONE },
-	{ MSR_KVM_WALL_CLOCK_NEW, FIELD(wall_clock), .flags = M_GUEST_NONE },
-	{ MSR_KVM_SYSTEM_TIME_NEW, FIELD(system_time), .flags = M_GUEST_NONE },
+	{ MSR_KVM_WALL_CLOCK, CALL(wall_clock) },
+	{ MSR_KVM_SYSTEM_TIME, CALL(system_time) },
+	{ MSR_KVM_WALL_CLOCK_NEW, CALL(wall_clock), .flags = M_LIST },
+	{ MSR_KVM_SYSTEM_TIME_NEW, CALL(system_time), .flags = M_LIST },
 
 	/*
 	 * Absent features whose registers guests look at without asking, by

@@ -271,14 +271,27 @@ static void inject_events(struct kvm_vcpu *vcpu)
 
 /* ---- the run loop ------------------------------------------------------- */
 
+static void handle_clock_requests(struct kvm_vcpu *vcpu)
+{
+	kvm_vcpu_srcu_lock(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_CLOCK_UPDATE))
+		kvm_clock_update(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_WALL_CLOCK))
+		kvm_clock_write_wall(vcpu);
+	kvm_vcpu_srcu_unlock(vcpu);
+}
+
 static int handle_requests(struct kvm_vcpu *vcpu)
 {
 	if (kvm_check_request(vcpu, KVM_REQ_VM_DEAD))
 		return -EIO;
 	if (kvm_check_request(vcpu, KVM_REQ_MMU_RELOAD))
 		kvm_mmu_unload(vcpu);
-	if (kvm_check_request(vcpu, KVM_REQ_TSC_UPDATE))
+	if (kvm_check_request(vcpu, KVM_REQ_TSC_UPDATE)) {
 		backend->set_tsc(vcpu);
+		kvm_make_request(vcpu, KVM_REQ_CLOCK_UPDATE);
+	}
+	handle_clock_requests(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_TRIPLE_FAULT)) {
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return 0;

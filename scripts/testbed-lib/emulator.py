@@ -135,6 +135,7 @@ class Machine:
         self.cpus = 1
         self.memory = 1024
         self.disks = []
+        self.seed = 1		# of what RDRAND returns
         self.terminal = None	# where its serial port leads
 
 
@@ -296,7 +297,8 @@ class Run:
             [*self.bochs.command, '-q', '-f', config],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=open(os.path.join(self.folder, 'stderr'), 'wb'),
-            env=dict(os.environ, **self.bochs.env), cwd=self.folder,
+            env=dict(os.environ, BOCHS_SEED=str(self.machine.seed),
+                     **self.bochs.env), cwd=self.folder,
             preexec_fn=in_child)
 
     def kill(self):

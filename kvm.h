@@ -282,7 +282,6 @@ struct kvm_vcpu_arch_msrs {
 	u64 tsc_aux;
 	u64 xss;
 	u64 pat;
-	u64 smbase;
 	u64 mcg_cap, mcg_status, mcg_ctl;
 	u64 mce[KVM_MCE_BANKS][4];	/* CTL, STATUS, ADDR, MISC */
 	u64 spec_ctrl;
@@ -426,7 +425,7 @@ struct kvm_caps {
 	u64 tsc_ratio_default;		/* fixed-point 1.0 */
 	u64 tsc_ratio_max;
 	u8 tsc_ratio_frac_bits;
-	bool xsaves, rdtscp, invpcid, rdpid, waitpkg, umip, rdrand_exit;
+	bool xsaves, rdtscp, invpcid, rdpid, umip;
 	bool spec_ctrl;			/* IA32_SPEC_CTRL is switched */
 	bool kvmclock;
 	int host_maxphyaddr;

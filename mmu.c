@@ -1035,7 +1035,10 @@ int kvm_gva_to_gpa(struct kvm_vcpu *vcpu, u64 gva, u32 access, gpa_t *gpa,
 		*gpa = gva;
 		return 0;
 	}
-	r = guest_walk(vcpu, gva, access, &walk);
+	/* The guest's other processors keep changing the tables: once more. */
+	while ((r = guest_walk(vcpu, gva, access, &walk)) == WALK_BUSY &&
+	       !fatal_signal_pending(current))
+		cond_resched();
 	/* As on any machine, tables in ROM keep the bits that they have. */
 	if (r == WALK_OK || r == WALK_READONLY) {
 		*gpa = walk.gpa;

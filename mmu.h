@@ -74,8 +74,7 @@ struct kvm_vm_mmu {
 	DECLARE_HASHTABLE(hash, 10);
 	struct list_head pages;		/* struct kvm_mmu_page, newest first */
 	unsigned long nr_pages;
-	unsigned long max_pages;	/* KVM_SET_NR_MMU_PAGES */
-	unsigned long user_max_pages;	/* as set; 0: computed from the slots */
+	unsigned long user_max_pages;	/* KVM_SET_NR_MMU_PAGES; 0: by the slots */
 	u64 mmio_gen;			/* MMIO entries of older ones are stale */
 };
 
@@ -98,7 +97,6 @@ struct kvm_mmu_page;
 struct kvm_mmu {
 	struct kvm_mmu_page *root;	/* NULL: load before entry */
 	u64 pdptrs[4];			/* PAE; loaded at MOV to CR3 */
-	u8 guest_levels;		/* 0 paging off, 2, 3, 4, 5 */
 };
 
 /* Walk results. Access bits asked for are PFERR_WRITE, _USER and _FETCH. */

@@ -18,15 +18,12 @@
 	X(pf_fixed, "page faults that mapped a page")			\
 	X(pf_guest, "page faults passed on to the guest")		\
 	X(tlb_flush, "flushes of a vCPU's translations")		\
-	X(invlpg, "INVLPG intercepted")					\
 	X(io_exits, "port I/O exits")					\
 	X(mmio_exits, "MMIO accesses completed by user space")		\
-	X(fast_mmio, "MMIO writes completed without decoding")		\
 	X(signal_exits, "returns to user space for a signal")		\
 	X(irq_window_exits, "interrupt-window exits")			\
 	X(nmi_window_exits, "NMI-window exits")				\
 	X(halt_exits, "HLT intercepted")				\
-	X(halt_wakeup, "wake-ups of a halted vCPU")			\
 	X(request_irq_exits, "returns to user space to inject")		\
 	X(irq_exits, "exits by host interrupts")			\
 	X(host_state_reload, "loads of guest state on a host CPU")	\

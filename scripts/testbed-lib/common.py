@@ -3,11 +3,11 @@
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +15,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(TREE, 'build')
+
+KEEP_SECONDS = 2 * 24 * 3600
 
 
 class Error(Exception):
@@ -32,11 +34,6 @@ def need_program(name, package):
     if not shutil.which(name):
         raise Error(f'the program {name} is missing: run scripts/host-setup '
                     f'(it is in the Debian package {package})')
-
-
-def default_signals():
-    """For the child of a fork: the terminal's Ctrl-C is for us to handle."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def run(argv, what, **kwargs):
@@ -140,14 +137,23 @@ def cached(name, inputs, make):
     """
     path = build_path(f'{name}-{digest(inputs)}')
     if os.path.exists(path):
+        os.utime(path)
         return path
     with locked(build_path('locks', name.replace('/', '-'))):
         if not os.path.exists(path):
+            prune(name)
             fresh = f'{path}.tmp'
             discard(fresh)
             make(fresh)
             os.rename(fresh, path)
     return path
+
+
+def prune(name):
+    """Drop what was made of other inputs and not used for days."""
+    for path in glob.glob(build_path(f'{glob.escape(name)}-*')):
+        if time.time() - os.path.getmtime(path) > KEEP_SECONDS:
+            discard(path)
 
 
 def discard(path):

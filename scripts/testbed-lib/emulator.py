@@ -42,7 +42,7 @@ BOOT_MARK = b'testbed: boot\n'
 
 # What the host kernel prints when something is wrong with it.
 TROUBLE = re.compile(
-    r'BUG:|WARNING: |Oops|kernel BUG at|general protection fault|'
+    r'BUG:|WARNING: |Oops:|kernel BUG at|general protection fault[,:]|'
     r'Kernel panic|blocked for more than \d+ seconds|'
     r'rcu_\w+ (self-)?detected|rcu: INFO:|soft lockup|hard LOCKUP|'
     r'unchecked MSR access|UBSAN:|KASAN:|refcount_t:|list_(add|del) corrupt|'

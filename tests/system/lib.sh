@@ -121,7 +121,7 @@ kill_qemus() {
 # kvmclock measures it with the PIT, which takes a quicker processor than this.
 linux() {
 	echo "console=ttyS0 quiet panic=-1 cryptomgr.notests" \
-		"$(grep -o 'tsc_early_khz=[0-9]*' /proc/cmdline) do=$1"
+		"tsc=reliable $(grep -o 'tsc_early_khz=[0-9]*' /proc/cmdline)" "do=$1"
 }
 
 # wait_line NAME PATTERN SECONDS: until the serial line has shown it.

@@ -13,6 +13,8 @@
 
 ours=/root/kvm.ko
 holder=/tests/holder/holder.ko
+# By its path: the shell would take its own, which tries twice.
+insmod=/usr/sbin/insmod
 
 # What the module has said since the mark, without what the kernel says of
 # every module from outside.
@@ -27,7 +29,7 @@ lines() {
 # refused ERROR LINE: insmod must fail with ERROR and log LINE, once.
 refused() {
 	mark
-	! insmod $ours 2>$work/insmod.log || die 'it has been loaded'
+	! $insmod $ours 2>$work/insmod.log || die 'it has been loaded'
 	grep -q "$1" $work/insmod.log ||
 		die "expected \"$1\": $(cat $work/insmod.log)"
 	[ -z "$2" ] || lines | grep -q "$2" || die "no line \"$2\": $(lines)"
@@ -37,7 +39,7 @@ refused() {
 
 loaded() {
 	mark
-	insmod $ours 2>$work/insmod.log || die "$(cat $work/insmod.log) $(lines)"
+	$insmod $ours 2>$work/insmod.log || die "$(cat $work/insmod.log) $(lines)"
 	[ -c /dev/kvm ] || die 'no /dev/kvm'
 }
 
@@ -49,7 +51,7 @@ gone() {
 
 # vmx_is ON|OFF: on all processors.
 vmx_is() {
-	insmod $holder check=1 2>$work/holder.log
+	$insmod $holder check=1 2>$work/holder.log
 	case $1:$(cat $work/holder.log) in
 	on:*busy*|off:*unavailable*) ;;
 	*) die "VMX is not $1: $(cat $work/holder.log)" ;;
@@ -70,14 +72,14 @@ test_kernels_own_loaded() {
 }
 
 test_vmx_in_use() {
-	insmod $holder vmxe=1 || die 'no holder'
+	$insmod $holder vmxe=1 || die 'no holder'
 	refused 'busy' 'in use by another hypervisor'
 	vmx_is on
 	rmmod holder
 }
 
 test_device_in_use() {
-	insmod $holder device=1 || die 'no holder'
+	$insmod $holder device=1 || die 'no holder'
 	refused 'busy' 'belongs to another'
 	rmmod holder
 	vmx_is off
@@ -134,7 +136,7 @@ test_hand_back() {
 	loaded
 	gone
 	for module in kvm kvm_intel; do
-		insmod /testbed/modules/$module.ko 2>$work/insmod.log ||
+		$insmod /testbed/modules/$module.ko 2>$work/insmod.log ||
 			die "$(cat $work/insmod.log)"
 	done
 	rmmod kvm_intel kvm
@@ -148,5 +150,6 @@ case $1 in
 esac
 for test in $tests; do
 	run_test "$test"
+	rmmod holder 2>/dev/null
 done
 total

@@ -29,7 +29,7 @@ static void g_monotonic(void)
 
 	for (i = 0; i < 1000; i++) {
 		now = i & 1 ? rdtsc() : rdmsr(MSR_TSC);
-		G_CHECK(now > last);
+		G_CHECK(now >= last);	/* two processors may agree */
 		last = now;
 		if (i % 50 == 0)
 			outb(0x77, 0);		/* an exit in between */
@@ -138,7 +138,7 @@ static void g_rdtscp(void)
 {
 	u64 a = rdtsc(), b = rdtscp(), c = rdtsc();
 
-	G_CHECK(a < b && b < c);
+	G_CHECK(a <= b && b <= c);
 }
 
 TEST(rdtscp)

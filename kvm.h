@@ -443,6 +443,7 @@ struct kvm_backend {
 	/* Module load: find and negotiate features; fill in kvm_caps. */
 	int (*hardware_setup)(void);
 	void (*hardware_unsetup)(void);
+	void (*report)(void);		/* one log line, once all is well */
 	/* On one CPU, preemption disabled (hotplug thread or IPI). */
 	int (*cpu_enable)(void);
 	void (*cpu_disable)(void);

@@ -1509,6 +1509,8 @@ static int __init register_device(void)
 		pr_err("/dev/kvm belongs to another module or to the kernel\n");
 	else if (r)
 		pr_err("cannot create /dev/kvm: error %d\n", r);
+	else
+		backend->report();
 	return r;
 }
 

@@ -2147,7 +2147,6 @@ static int __init vmx_hardware_setup(void)
 		return r;
 	}
 	compat_register_emergency(emergency_clear);
-	vmx_caps_report();
 	return 0;
 }
 
@@ -2162,6 +2161,7 @@ const struct kvm_backend vmx_backend = {
 	.name = "VT-x",
 	.hardware_setup = vmx_hardware_setup,
 	.hardware_unsetup = vmx_hardware_unsetup,
+	.report = vmx_caps_report,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,
 	.vm_init = vmx_vm_init,

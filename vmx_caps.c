@@ -209,7 +209,7 @@ static void __init fill_caps(void)
 		kvm_caps.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 }
 
-void __init vmx_caps_report(void)
+void vmx_caps_report(void)
 {
 	const u64 cap = vmx_config.ept_vpid;
 

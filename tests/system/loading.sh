@@ -33,7 +33,8 @@ refused() {
 	grep -q "$1" $work/insmod.log ||
 		die "expected \"$1\": $(cat $work/insmod.log)"
 	[ -z "$2" ] || lines | grep -q "$2" || die "no line \"$2\": $(lines)"
-	[ "$(lines | wc -l)" -le 1 ] || die "more than one line: $(lines)"
+	# Some insmods try twice, by either system call.
+	[ "$(lines | sed 's/^\[[^]]*\] //' | sort -u | wc -l)" -le 1 ] || die "more than one line: $(lines)"
 	[ -z "$(lines)" ] || note "$(lines | sed 's/^\[[^]]*\] //')"
 }
 

@@ -160,7 +160,11 @@ static bool segments_valid(const struct kvm_vcpu *vcpu,
 	       kvm_is_canonical(vcpu, sregs->idt.base);
 }
 
-/* CR0.PG, CR4.PAE, EFER.LME and LMA, CS.L: a mode that there is. */
+/*
+ * CR0.PG, CR4.PAE, EFER.LME and LMA, CS.L: a mode that there is. CR4.PCIDE
+ * outside long mode passes, as monitors may set it before the rest; should it
+ * stay so, the VM entry says what is wrong.
+ */
 static bool mode_valid(const struct kvm_vcpu *vcpu,
 		       const struct kvm_sregs *sregs)
 {
@@ -168,8 +172,7 @@ static bool mode_valid(const struct kvm_vcpu *vcpu,
 		return (sregs->cr4 & X86_CR4_PAE) &&
 		       (sregs->efer & EFER_LMA) &&
 		       !(sregs->cr3 & vcpu->reserved_gpa_bits);
-	return !(sregs->efer & EFER_LMA) && !sregs->cs.l &&
-	       !(sregs->cr4 & X86_CR4_PCIDE);
+	return !(sregs->efer & EFER_LMA) && !sregs->cs.l;
 }
 
 static bool interrupt_bitmap_valid(const struct kvm_sregs *sregs)

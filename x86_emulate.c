@@ -3105,9 +3105,13 @@ static int op_ins(struct x86_emulate_ctxt *ctxt)
 	rc = ctxt->ops->probe_write(ctxt, ctxt->dst.lin, bytes, 0);
 	if (!rc)
 		rc = ctxt->ops->pio_in(ctxt, port, item, buf, ctxt->batch);
-	if (!rc)
-		rc = ctxt->ops->write(ctxt, ctxt->dst.lin, buf, bytes, 0);
-	return rc;
+	if (rc)
+		return rc;
+	/* Whoever answered may have changed rCX. */
+	if (ctxt->insn.rep && bytes > batch_limit(ctxt))
+		bytes = batch_limit(ctxt);
+	ctxt->batch = bytes / item;
+	return ctxt->ops->write(ctxt, ctxt->dst.lin, buf, bytes, 0);
 }
 
 static int op_outs(struct x86_emulate_ctxt *ctxt)

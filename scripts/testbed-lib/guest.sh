@@ -12,15 +12,19 @@ if [ "${KVM-}" = intree ]; then
 	module='kvm-intel enable_apicv=0'
 	cpu=host,kvm=off
 else
-	module=${KMOD-$tree/kvm.ko}
+	module=${KMOD-}
 	cpu=host
-	[ -e "$module" ] || {
-		echo "$(basename "$0"): no $module: run make first" >&2
-		exit 125
-	}
 fi
 
+# Our own, for the machine's kernel; ./kvm.ko may be for another.
+build_module() {
+	kver=$(echo "${KERNEL-6.1}" | sed 's/^linux-image-/linux-headers-/')
+	env KDIR= "KVER=$kver" "$here/kbuild" modules >&2
+	module=$(env KDIR= "KVER=$kver" "$here/kbuild" --where)/kvm.ko
+}
+
 prepare_guest() {
+	[ "$module" ] || build_module
 	"$here/guest-initramfs" --kernel "${GUEST-6.1}" \
 		--module virtio_pci --module virtio_blk --module virtio_net \
 		--module af_packet --init "$here/testbed-lib/guest-init.sh" \

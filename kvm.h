@@ -206,6 +206,7 @@ struct kvm {
 	struct xarray slots_by_id;	/* slots_lock */
 	struct rb_root_cached slots_hva;	/* mmu_lock */
 	unsigned long nr_slot_pages;	/* slots_lock */
+	int nr_logging_slots;		/* changes under slots_lock */
 	u64 slots_gen;			/* advances when lookups change */
 
 	spinlock_t mmu_lock;
@@ -266,6 +267,7 @@ enum kvm_request {
 	KVM_REQ_TSC_UPDATE,		/* TSC offset or ratio changed */
 	KVM_REQ_CLOCK_UPDATE,		/* write kvmclock's structure */
 	KVM_REQ_WALL_CLOCK,
+	KVM_REQ_DIRTY_LOG,		/* kvm->nr_logging_slots changed */
 	KVM_REQ_VM_DEAD,
 };
 
@@ -419,6 +421,7 @@ struct kvm_caps {
 	u64 xss;
 	u64 host_xss;			/* IA32_XSS as the host runs with it */
 	bool ept, ept_ad, unrestricted_guest, vpid;
+	bool pml;			/* the processor logs dirty pages */
 	bool ept_2m, ept_1g;
 	int ept_levels;			/* deepest walk the processor offers */
 	bool tsc_scaling;
@@ -508,6 +511,8 @@ struct kvm_backend {
 	/* Interrupts off: take the registers back from the guest. */
 	void (*sync_debug_regs)(struct kvm_vcpu *vcpu);
 	void (*set_root)(struct kvm_vcpu *vcpu, hpa_t root, int level);
+	/* Only with kvm_caps.pml: some slot logs dirty pages, or none does. */
+	void (*set_dirty_logging)(struct kvm_vcpu *vcpu, bool on);
 
 	/* MSRs that live in the VMCS or in backend tables; 1: not known. */
 	int (*get_msr)(struct kvm_vcpu *vcpu, u32 index, u64 *data);
@@ -610,7 +615,10 @@ void kvm_memory_exit(void);			/* waits for those */
  */
 int kvm_set_memory_region(struct kvm *kvm,
 			  const struct kvm_userspace_memory_region *mem);
-/* KVM_GET_DIRTY_LOG. Takes slots_lock. -ENOENT: the slot logs nothing. */
+/*
+ * KVM_GET_DIRTY_LOG: all that was written before the call, and no frame
+ * twice. Takes slots_lock. -ENOENT: the slot logs nothing.
+ */
 int kvm_get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log);
 
 /* Lookups; kvm->srcu held. NULL where there is no slot. */

@@ -354,6 +354,29 @@ static int slot_alloc_dirty(struct kvm_memory_slot *slot)
 	return slot->dirty ? 0 : -ENOMEM;
 }
 
+/*
+ * A slot begins or ends to log. Where the processor keeps a log of its own,
+ * vCPUs have it on from before the first entry of the slot is made clean.
+ */
+static void count_logging_slot(struct kvm *kvm, int change)
+{
+	int old = kvm->nr_logging_slots;
+
+	WRITE_ONCE(kvm->nr_logging_slots, old + change);
+	if (kvm_caps.pml && !old != !kvm->nr_logging_slots)
+		kvm_make_all_requests(kvm, KVM_REQ_DIRTY_LOG);
+}
+
+/*
+ * vCPUs empty the processor's log whenever they leave guest mode: have them
+ * do so, that the bitmap may show all that the guest has written until now.
+ */
+static void empty_hardware_logs(struct kvm *kvm)
+{
+	if (kvm_caps.pml)
+		kvm_make_all_requests(kvm, KVM_REQ_DIRTY_LOG);
+}
+
 /* Let others have mmu_lock in a long loop; nothing stale may stay behind. */
 static void mmu_lock_breathe(struct kvm *kvm, bool *flush)
 {
@@ -404,6 +427,7 @@ static int get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log)
 
 	if (!slot || !slot->dirty)
 		return -ENOENT;
+	empty_hardware_logs(kvm);
 	collect_dirty(kvm, slot);
 	bytes = slot_dirty_bytes(slot);
 	if (!copy_to_user(log->dirty_bitmap, (void *)slot->dirty + bytes,
@@ -531,6 +555,8 @@ static int create_slot(struct kvm *kvm,
 			    GFP_KERNEL_ACCOUNT));
 	if (r)
 		goto free;
+	if (slot->dirty)
+		count_logging_slot(kvm, 1);
 	slots_hva_insert(kvm, slot);
 	r = slots_publish(kvm, slot);
 	if (r)
@@ -540,6 +566,8 @@ static int create_slot(struct kvm *kvm,
 
 remove:
 	slots_hva_remove(kvm, slot);
+	if (slot->dirty)
+		count_logging_slot(kvm, -1);
 	xa_erase(&kvm->slots_by_id, slot->id);
 free:
 	slot_free(slot);
@@ -551,6 +579,8 @@ static int delete_slot(struct kvm *kvm, struct kvm_memory_slot *slot)
 	slot_retire(kvm, slot);
 	slots_unpublish(kvm, slot);
 	slots_hva_remove(kvm, slot);
+	if (slot->dirty)
+		count_logging_slot(kvm, -1);
 	xa_erase(&kvm->slots_by_id, slot->id);
 	kvm->nr_slot_pages -= slot->npages;
 	synchronize_srcu_expedited(&kvm->srcu);
@@ -604,7 +634,8 @@ static int start_dirty_log(struct kvm *kvm, struct kvm_memory_slot *slot)
 	spin_lock(&kvm->mmu_lock);
 	WRITE_ONCE(slot->flags, slot->flags | KVM_MEM_LOG_DIRTY_PAGES);
 	spin_unlock(&kvm->mmu_lock);
-	kvm_mmu_slot_write_protect(kvm, slot);
+	count_logging_slot(kvm, 1);
+	kvm_mmu_slot_make_clean(kvm, slot);
 	return 0;
 }
 
@@ -616,6 +647,7 @@ static int stop_dirty_log(struct kvm *kvm, struct kvm_memory_slot *slot)
 	WRITE_ONCE(slot->flags, slot->flags & ~KVM_MEM_LOG_DIRTY_PAGES);
 	WRITE_ONCE(slot->dirty, NULL);
 	spin_unlock(&kvm->mmu_lock);
+	count_logging_slot(kvm, -1);
 	kvm_mmu_slot_collapse(kvm, slot);
 	synchronize_srcu_expedited(&kvm->srcu);
 	kvfree(dirty);

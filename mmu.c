@@ -392,15 +392,21 @@ static bool rmap_drop_all(struct kvm *kvm, struct kvm_memory_slot *slot,
 	return any;
 }
 
-static bool spte_write_protect(struct kvm *kvm, u64 *sptep)
+/*
+ * See that the next write is noted: by the processor's log, which is told at
+ * the change of the dirty bit which 4K it was ("Page-Modification Logging"),
+ * or by a fault.
+ */
+static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 {
-	u64 old = READ_ONCE(*sptep);
+	u64 old = READ_ONCE(*sptep), clear = bits.writable | bits.dirty;
 
-	if (!(old & bits.writable))
+	if (kvm_caps.pml && !(old & SPTE_LARGE))
+		clear = bits.dirty;
+	if (!(old & clear))
 		return false;
 	/* Atomic: the processor may be setting its own bits. */
-	old = atomic64_fetch_andnot(bits.writable | bits.dirty,
-				    (atomic64_t *)sptep);
+	old = atomic64_fetch_andnot(clear, (atomic64_t *)sptep);
 	spte_to_host_page(old);
 	return true;
 }
@@ -742,7 +748,7 @@ static u64 make_spte(const struct fault *fault, kvm_pfn_t pfn)
 	if (fault->write) {
 		spte |= bits.writable | bits.dirty;
 		kvm_mark_page_dirty(fault->slot, fault->gfn);
-	} else if (!slot_logs_dirty(fault->slot)) {
+	} else if (kvm_caps.pml || !slot_logs_dirty(fault->slot)) {
 		spte |= bits.writable;
 	}
 	return spte;
@@ -1220,10 +1226,10 @@ void kvm_mmu_zap_mmio(struct kvm *kvm)
 		kvm_mmu_zap_all(kvm);
 }
 
-void kvm_mmu_slot_write_protect(struct kvm *kvm, struct kvm_memory_slot *slot)
+void kvm_mmu_slot_make_clean(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
 	spin_lock(&kvm->mmu_lock);
-	slot_for_all(kvm, slot, spte_write_protect);
+	slot_for_all(kvm, slot, spte_make_clean);
 	spin_unlock(&kvm->mmu_lock);
 }
 
@@ -1240,7 +1246,7 @@ bool kvm_mmu_clean_pages(struct kvm *kvm, struct kvm_memory_slot *slot,
 		/* While logging is on, only 4K entries are writable. */
 		rmap = slot_rmap(slot, gfn, PT_LEVEL_4K);
 		if (rmap)
-			flush |= rmap_for_each(kvm, rmap, spte_write_protect);
+			flush |= rmap_for_each(kvm, rmap, spte_make_clean);
 	}
 	return flush;
 }

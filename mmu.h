@@ -145,8 +145,8 @@ void kvm_mmu_slot_free(struct kvm_memory_slot *slot);
 void kvm_mmu_slot_zap(struct kvm *kvm, struct kvm_memory_slot *slot);
 /* A slot was published: MMIO entries of before may cover it. */
 void kvm_mmu_zap_mmio(struct kvm *kvm);
-/* Dirty logging begins: no entry of the slot stays writable. */
-void kvm_mmu_slot_write_protect(struct kvm *kvm, struct kvm_memory_slot *slot);
+/* Dirty logging begins: the next write to each frame of the slot is noted. */
+void kvm_mmu_slot_make_clean(struct kvm *kvm, struct kvm_memory_slot *slot);
 /*
  * Make clean again the frames of bits set in `mask`, from page `offset` of
  * the slot on. mmu_lock held; the caller flushes. True: something changed.

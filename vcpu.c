@@ -292,6 +292,8 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 		kvm_make_request(vcpu, KVM_REQ_CLOCK_UPDATE);
 	}
 	handle_clock_requests(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_DIRTY_LOG))
+		backend->set_dirty_logging(vcpu, vcpu->kvm->nr_logging_slots);
 	if (kvm_check_request(vcpu, KVM_REQ_TRIPLE_FAULT)) {
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return 0;
@@ -884,6 +886,9 @@ int kvm_vcpu_init(struct kvm_vcpu *vcpu)
 	kvm_write_guest_tsc(vcpu, 0, true);
 	kvm_vcpu_reset(vcpu, false);
 	vcpu_put(vcpu);
+	/* Slots may log already. */
+	if (kvm_caps.pml)
+		kvm_make_request(vcpu, KVM_REQ_DIRTY_LOG);
 	return 0;
 
 put:

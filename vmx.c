@@ -66,6 +66,8 @@ struct vcpu_vmx {
 	struct kvm_vcpu vcpu;		/* first: kvm.h allocates it so */
 	struct loaded_vmcs vmcs;
 	unsigned long *msr_bitmap;
+	u64 *pml;			/* the processor's dirty log, or NULL */
+	bool pml_on;
 	u16 vpid;			/* 0: none */
 
 	/* The last exit. */
@@ -848,6 +850,44 @@ static void vmx_set_root(struct kvm_vcpu *vcpu, hpa_t root, int level)
 	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
 }
 
+/* ---- "Page-Modification Logging" ---------------------------------------- */
+
+static void vmx_set_dirty_logging(struct kvm_vcpu *vcpu, bool on)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	vmx->pml_on = on;
+	ctl_set(vmx, VMX_CTL_CPU2_ENABLE_PML, on);
+}
+
+static void mark_gfn_dirty(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_memory_slot *slot = kvm_gfn_to_slot(kvm, gfn);
+
+	if (slot)
+		kvm_mark_page_dirty(slot, gfn);
+}
+
+/*
+ * The log is filled downwards, and the index tells the entry to be used next;
+ * it wraps when the log is full. Before the vCPU counts as being out of guest
+ * mode, so that whoever waits for that may rely on the bitmaps.
+ */
+static void empty_pml(struct vcpu_vmx *vmx)
+{
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+	u16 index = vmcs_read16(PML_INDEX);
+	int i;
+
+	if (index == PML_ENTRIES - 1)
+		return;
+	kvm_vcpu_srcu_lock(vcpu);
+	for (i = index < PML_ENTRIES ? index + 1 : 0; i < PML_ENTRIES; i++)
+		mark_gfn_dirty(vcpu->kvm, vmx->pml[i] >> PAGE_SHIFT);
+	kvm_vcpu_srcu_unlock(vcpu);
+	vmcs_write16(PML_INDEX, PML_ENTRIES - 1);
+}
+
 /* ---- MSRs of the VMCS and of the lazy list ------------------------------ */
 
 static int user_msr_index(u32 msr)
@@ -1216,6 +1256,8 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 		recover_events(vmx);
 	} while (fast_exit(vmx));
 	compat_guest_has_run();
+	if (unlikely(vmx->pml_on))
+		empty_pml(vmx);
 	if (pkru) {
 		vcpu->pkru = rdpkru();
 		if (host_pkru != vcpu->pkru)
@@ -1272,9 +1314,11 @@ static void recover_nmi_blocking(struct vcpu_vmx *vmx)
 	if (vmx->exit_reason == EXIT_REASON_EXCEPTION_NMI)
 		unblocked = (exit_intr_info(vmx) & INTR_NMI_UNBLOCKED) &&
 			    (exit_intr_info(vmx) & INTR_VECTOR) != X86_TRAP_DF;
+	else if (vmx->exit_reason == EXIT_REASON_EPT_VIOLATION)
+		unblocked = exit_qualification(vmx) & QUAL_EPT_NMI_UNBLOCKED;
 	else
-		unblocked = vmx->exit_reason == EXIT_REASON_EPT_VIOLATION &&
-			    (exit_qualification(vmx) & QUAL_EPT_NMI_UNBLOCKED);
+		unblocked = vmx->exit_reason == EXIT_REASON_PML_FULL &&
+			    (exit_qualification(vmx) & QUAL_NMI_UNBLOCKED);
 	if (unlikely(unblocked))
 		vmx_set_nmi_masked(&vmx->vcpu, true);
 }
@@ -1879,6 +1923,7 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_INVVPID]			= handle_undefined,
 	[EXIT_REASON_WBINVD]			= handle_nop,
 	[EXIT_REASON_XSETBV]			= handle_xsetbv,
+	[EXIT_REASON_PML_FULL]			= handle_ignored,
 	[EXIT_REASON_VMFUNC]			= handle_undefined,
 	[EXIT_REASON_ENCLS]			= handle_undefined,
 	[EXIT_HANDLED]				= handle_ignored,
@@ -2002,6 +2047,10 @@ static void vmcs_init_controls(struct vcpu_vmx *vmx)
 		vmcs_write16(VPID, vmx->vpid);
 	if (vmx_has(VMX_CTL_CPU2_ENABLE_XSAVES))
 		vmcs_write64(XSS_EXITING_BITMAP, 0);
+	if (vmx->pml) {
+		vmcs_write64(PML_ADDRESS, __pa(vmx->pml));
+		vmcs_write16(PML_INDEX, PML_ENTRIES - 1);
+	}
 	if (vmx_has(VMX_CTL_CPU2_ENCLS_EXITING))
 		vmcs_write64(ENCLS_EXITING_BITMAP, ~0ull);
 	vmx->vcpu.cr0_guest_owned = CR0_GUEST_OWNED;
@@ -2058,6 +2107,13 @@ static void vmx_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 	vmcs_writel(GUEST_SYSENTER_EIP, 0);
 }
 
+static void vmx_free_pages(struct vcpu_vmx *vmx)
+{
+	vmx_free_region(vmx->vmcs.region);
+	free_page((unsigned long)vmx->msr_bitmap);
+	free_page((unsigned long)vmx->pml);
+}
+
 static int vmx_vcpu_create(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
@@ -2065,9 +2121,11 @@ static int vmx_vcpu_create(struct kvm_vcpu *vcpu)
 	vmx->vmcs.region = vmx_alloc_region(raw_smp_processor_id(),
 					    GFP_KERNEL_ACCOUNT);
 	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs.region || !vmx->msr_bitmap) {
-		vmx_free_region(vmx->vmcs.region);
-		free_page((unsigned long)vmx->msr_bitmap);
+	if (kvm_caps.pml)
+		vmx->pml = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (!vmx->vmcs.region || !vmx->msr_bitmap ||
+	    (kvm_caps.pml && !vmx->pml)) {
+		vmx_free_pages(vmx);
 		return -ENOMEM;
 	}
 	vmx->vpid = vpid_alloc();
@@ -2090,8 +2148,7 @@ static void vmx_vcpu_free(struct kvm_vcpu *vcpu)
 
 	vmcs_clear(&vmx->vmcs);
 	vpid_free(vmx->vpid);
-	vmx_free_region(vmx->vmcs.region);
-	free_page((unsigned long)vmx->msr_bitmap);
+	vmx_free_pages(vmx);
 }
 
 static int vmx_vm_init(struct kvm *kvm)
@@ -2196,6 +2253,7 @@ const struct kvm_backend vmx_backend = {
 	.update_debug = vmx_update_debug,
 	.sync_debug_regs = vmx_sync_debug_regs,
 	.set_root = vmx_set_root,
+	.set_dirty_logging = vmx_set_dirty_logging,
 	.get_msr = vmx_get_msr,
 	.set_msr = vmx_set_msr,
 	.set_tsc = vmx_set_tsc,

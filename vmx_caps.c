@@ -32,6 +32,10 @@ static bool eptad = true;
 module_param(eptad, bool, 0444);
 MODULE_PARM_DESC(eptad, "EPT accessed and dirty bits (default: on)");
 
+static bool pml = true;
+module_param(pml, bool, 0444);
+MODULE_PARM_DESC(pml, "page-modification logging, with eptad (default: on)");
+
 /* ---- negotiation -------------------------------------------------------- */
 
 enum need {
@@ -73,6 +77,7 @@ static const struct {
 	{ VMX_CTL_CPU2_WBINVD_EXITING,		WANTED },
 	{ VMX_CTL_CPU2_ENABLE_XSAVES,		WANTED },
 	{ VMX_CTL_CPU2_TSC_SCALING,		WANTED },
+	{ VMX_CTL_CPU2_ENABLE_PML,		WANTED, &pml },
 	{ VMX_CTL_CPU2_ENCLS_EXITING,		WANTED },
 	{ VMX_CTL_CPU2_CONCEAL_FROM_PT,		WANTED },
 
@@ -184,6 +189,9 @@ static void __init fill_caps(void)
 
 	kvm_caps.ept = vmx_has(VMX_CTL_CPU2_ENABLE_EPT);
 	kvm_caps.ept_ad = eptad && (cap & EPTCAP_ACCESSED_DIRTY);
+	/* Each vCPU turns it on while there is something to log. */
+	kvm_caps.pml = kvm_caps.ept_ad && vmx_has(VMX_CTL_CPU2_ENABLE_PML);
+	vmx_config.ctl[VMX_WORD_CPU2] &= ~CPU2_ENABLE_PML;
 	kvm_caps.ept_2m = cap & EPTCAP_2M_PAGES;
 	kvm_caps.ept_1g = cap & EPTCAP_1G_PAGES;
 	kvm_caps.ept_levels = cap & EPTCAP_5_LEVELS ? PT_LEVEL_256T :
@@ -213,12 +221,12 @@ void vmx_caps_report(void)
 {
 	const u64 cap = vmx_config.ept_vpid;
 
-	pr_info("kvm: VT-x with EPT (%d levels%s%s%s), unrestricted guest%s%s%s; VMCS revision %#x\n",
+	pr_info("kvm: VT-x with EPT (%d levels%s%s%s), unrestricted guest%s%s%s%s; VMCS revision %#x\n",
 		kvm_caps.ept_levels,
 		kvm_caps.ept_2m ? ", 2M" : "", kvm_caps.ept_1g ? ", 1G" : "",
 		kvm_caps.ept_ad ? ", A/D" :
 		cap & EPTCAP_ACCESSED_DIRTY ? ", A/D off" : "",
-		kvm_caps.vpid ? ", VPID" : "",
+		kvm_caps.vpid ? ", VPID" : "", kvm_caps.pml ? ", PML" : "",
 		kvm_caps.tsc_scaling ? ", TSC scaling" : "",
 		kvm_caps.xsaves ? ", XSAVES" : "",
 		vmx_config.revision);

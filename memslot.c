@@ -596,7 +596,7 @@ static int move_slot(struct kvm *kvm, struct kvm_memory_slot *old,
 		     const struct kvm_userspace_memory_region *mem)
 {
 	struct kvm_memory_slot *new = slot_alloc(kvm, mem);
-	int r;
+	int r, logging;
 
 	if (!new)
 		return -ENOMEM;
@@ -604,12 +604,14 @@ static int move_slot(struct kvm *kvm, struct kvm_memory_slot *old,
 		slot_free(new);
 		return -ENOMEM;
 	}
+	logging = !!new->dirty - !!old->dirty;
 	slot_retire(kvm, old);
 	slots_unpublish(kvm, old);
 	synchronize_srcu_expedited(&kvm->srcu);
 	if (new->dirty && old->dirty)
 		memcpy(new->dirty, old->dirty, slot_dirty_bytes(old));
 
+	count_logging_slot(kvm, logging);
 	slots_hva_insert(kvm, new);
 	r = slots_publish(kvm, new);
 	if (!r) {
@@ -619,6 +621,7 @@ static int move_slot(struct kvm *kvm, struct kvm_memory_slot *old,
 		return 0;
 	}
 	slots_hva_remove(kvm, new);
+	count_logging_slot(kvm, -logging);
 	slot_free(new);
 	old->invalid = false;
 	if (slots_publish(kvm, old))

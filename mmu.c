@@ -52,9 +52,6 @@ static struct spte_bits {
 /* The same in both formats. */
 #define SPTE_LARGE	BIT_ULL(7)
 #define SPTE_ADDR	GENMASK_ULL(51, 12)
-/* Ignored by the processor in both formats ("Format of ... Entry" tables). */
-#define SPTE_RAM	BIT_ULL(52)	/* the frame has a struct page */
-#define SPTE_HOST_WRITE	BIT_ULL(53)	/* the host's mapping is writable */
 
 /*
  * An entry that stands for "no memory here: MMIO" makes EPT report a
@@ -341,15 +338,6 @@ static struct kvm_rmap *slot_rmap_create(struct kvm_vcpu *vcpu,
 
 /* ---- changing entries --------------------------------------------------- */
 
-/* What the processor noted about a page goes to the host's memory manager. */
-static void spte_to_host_page(u64 spte)
-{
-	if (!(spte & SPTE_RAM))
-		return;
-	if (bits.dirty ? spte & bits.dirty : spte & bits.writable)
-		set_page_dirty(pfn_to_page(spte_pfn(spte)));
-}
-
 static void count_leaf(struct kvm *kvm, int level, int delta)
 {
 	if (level == PT_LEVEL_4K)
@@ -360,13 +348,16 @@ static void count_leaf(struct kvm *kvm, int level, int delta)
 		kvm->stat.pages_1g += delta;
 }
 
-/* Take a present leaf entry away. The caller flushes. */
+/*
+ * Take a present leaf entry away. The caller flushes. The host need not be
+ * told what was written: its own entry is dirty wherever ours is writable
+ * (memslot.c). The page itself is not looked at, as it may be gone: when a VM
+ * is destroyed, no notifier comes between the page and its entry any more.
+ */
 static void drop_leaf(struct kvm *kvm, struct kvm_memory_slot *slot,
 		      struct kvm_mmu_page *sp, u64 *sptep)
 {
-	u64 old = xchg(sptep, 0);
-
-	spte_to_host_page(old);
+	WRITE_ONCE(*sptep, 0);
 	sp->nr_present--;
 	count_leaf(kvm, sp->role.level, -1);
 	rmap_remove(slot_rmap(slot, spte_gfn(sp, sptep), sp->role.level), sptep);
@@ -406,8 +397,7 @@ static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 	if (!(old & clear))
 		return false;
 	/* Atomic: the processor may be setting its own bits. */
-	old = atomic64_fetch_andnot(clear, (atomic64_t *)sptep);
-	spte_to_host_page(old);
+	atomic64_andnot(clear, (atomic64_t *)sptep);
 	return true;
 }
 
@@ -740,11 +730,9 @@ static u64 make_spte(const struct fault *fault, kvm_pfn_t pfn)
 		spte |= bits.exec;
 	else
 		spte |= bits.nx;
-	spte |= fault->page.is_ram ? SPTE_RAM | bits.memtype_ram :
-				     bits.memtype_io;
+	spte |= fault->page.is_ram ? bits.memtype_ram : bits.memtype_io;
 	if (!fault->page.writable || slot_readonly(fault->slot))
 		return spte;
-	spte |= SPTE_HOST_WRITE;
 	if (fault->write) {
 		spte |= bits.writable | bits.dirty;
 		kvm_mark_page_dirty(fault->slot, fault->gfn);

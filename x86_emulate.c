@@ -1176,9 +1176,80 @@ static int check_legality(struct x86_emulate_ctxt *ctxt)
 	return X86EMUL_OK;
 }
 
-static void decode_reset(struct x86_emulate_ctxt *ctxt)
+/* ---- Decode: the same instruction again ------------------------------ */
+
+static void remember_operand(struct x86_last_insn *last, int n,
+			     const struct x86_operand *o)
 {
-	struct x86_insn *i = &ctxt->insn;
+	last->operand[n].type = o->type;
+	last->operand[n].bytes = o->bytes;
+	last->operand[n].reg = o->reg;
+	last->operand[n].high8 = o->high8;
+	last->operand[n].val = o->val;
+}
+
+static void recall_operand(const struct x86_last_insn *last, int n,
+			   struct x86_operand *o)
+{
+	o->type = last->operand[n].type;
+	o->bytes = last->operand[n].bytes;
+	o->reg = last->operand[n].reg;
+	o->high8 = last->operand[n].high8;
+	o->val = last->operand[n].val;
+}
+
+static u64 low_bytes_mask(unsigned int bytes)
+{
+	return bytes ? size_mask(bytes < 8 ? bytes : 8) : 0;
+}
+
+static void remember(struct x86_emulate_ctxt *ctxt)
+{
+	struct x86_last_insn *last = &ctxt->last;
+	unsigned int len = ctxt->insn.len;
+
+	/* An immediate far pointer is more than is kept. */
+	last->valid = ctxt->src.type != X86_OP_IMM || ctxt->src.bytes <= 8;
+	last->mode = ctxt->mode;
+	last->mask[0] = low_bytes_mask(len);
+	last->mask[1] = low_bytes_mask(len > 8 ? len - 8 : 0);
+	last->insn = ctxt->insn;
+	last->op = ctxt->op;
+	remember_operand(last, 0, &ctxt->dst);
+	remember_operand(last, 1, &ctxt->src);
+	remember_operand(last, 2, &ctxt->src2);
+}
+
+/* What was decoded depends on the bytes and the mode alone. */
+static bool same_as_last(const struct x86_emulate_ctxt *ctxt)
+{
+	const struct x86_last_insn *last = &ctxt->last;
+	u64 now[2], then[2];
+
+	if (!last->valid || last->mode != ctxt->mode ||
+	    ctxt->insn.fetched < last->insn.len)
+		return false;
+	memcpy(now, ctxt->insn.bytes, sizeof(now));
+	memcpy(then, last->insn.bytes, sizeof(then));
+	return !((now[0] ^ then[0]) & last->mask[0]) &&
+	       !((now[1] ^ then[1]) & last->mask[1]);
+}
+
+static void recall(struct x86_emulate_ctxt *ctxt)
+{
+	const struct x86_last_insn *last = &ctxt->last;
+
+	ctxt->insn = last->insn;
+	ctxt->op = last->op;
+	recall_operand(last, 0, &ctxt->dst);
+	recall_operand(last, 1, &ctxt->src);
+	recall_operand(last, 2, &ctxt->src2);
+}
+
+/* ---- Decode ---------------------------------------------------------- */
+
+static void reset_insn(struct x86_insn *i)
+{
 	u8 fetched = i->fetched;
 
 	memset((u8 *)i + offsetof(struct x86_insn, len), 0,
@@ -1186,6 +1257,10 @@ static void decode_reset(struct x86_emulate_ctxt *ctxt)
 	i->fetched = fetched;
 	i->seg = X86_SEG_DS;
 	i->base = i->index = NO_REG;
+}
+
+static void reset_results(struct x86_emulate_ctxt *ctxt)
+{
 	ctxt->regs_dirty = 0;
 	ctxt->shadow = 0;
 	ctxt->batch = 0;
@@ -1195,15 +1270,10 @@ static void decode_reset(struct x86_emulate_ctxt *ctxt)
 	ctxt->exception.cr2 = 0;
 }
 
-/*
- * Decodes the instruction at rip.  Returns OK, FAULT (an illegal instruction,
- * or one that cannot be fetched), UNHANDLEABLE, or what ops->fetch returned.
- */
-int x86_decode_insn(struct x86_emulate_ctxt *ctxt)
+static int decode(struct x86_emulate_ctxt *ctxt)
 {
 	int rc;
 
-	decode_reset(ctxt);
 	rc = decode_prefixes(ctxt);
 	if (!rc)
 		rc = decode_vex(ctxt);
@@ -1220,6 +1290,30 @@ int x86_decode_insn(struct x86_emulate_ctxt *ctxt)
 	if (rc)
 		return rc;
 	return check_legality(ctxt);
+}
+
+/*
+ * Decodes the instruction at rip.  Returns OK, FAULT (an illegal instruction,
+ * or one that cannot be fetched), UNHANDLEABLE, or what ops->fetch returned.
+ */
+int x86_decode_insn(struct x86_emulate_ctxt *ctxt)
+{
+	int rc;
+
+	reset_results(ctxt);
+	rc = fetch_upto(ctxt, 1);
+	if (rc)
+		return rc;
+	if (same_as_last(ctxt)) {
+		recall(ctxt);
+		return X86EMUL_OK;
+	}
+	reset_insn(&ctxt->insn);
+	rc = decode(ctxt);
+	ctxt->last.valid = false;
+	if (!rc)
+		remember(ctxt);
+	return rc;
 }
 
 /* ---- Operand fetch and write-back ------------------------------------ */
@@ -4395,7 +4489,8 @@ int x86_emulate_event(struct x86_emulate_ctxt *ctxt, u8 vector,
 	};
 	int rc;
 
-	decode_reset(ctxt);
+	reset_results(ctxt);
+	reset_insn(&ctxt->insn);
 	ctxt->ext = !e.software;
 	ctxt->next_rip = ctxt->rip;
 	ctxt->flags = ctxt->rflags;

@@ -290,6 +290,23 @@ struct x86_insn {
 	s64 disp;
 };
 
+/*
+ * The last instruction, as it was when decoded: loops that poll or feed a
+ * device come back with the same one.
+ */
+struct x86_last_insn {
+	bool valid;
+	u8 mode;
+	u64 mask[2];		/* of those of the 16 bytes that it has */
+	struct x86_insn insn;
+	const struct x86_opcode *op;
+	struct {
+		u8 type, bytes, reg;
+		bool high8;
+		u64 val;
+	} operand[3];
+};
+
 /* ctxt->shadow: events blocked until after the next instruction. */
 #define X86_SHADOW_STI		0x1u
 #define X86_SHADOW_MOV_SS	0x2u
@@ -324,6 +341,7 @@ struct x86_emulate_ctxt {
 	u64 flags;		/* rflags being computed */
 	u64 old[2];		/* locked update: memory as it was read */
 	struct x86_operand dst, src, src2;
+	struct x86_last_insn last;
 };
 
 int x86_decode_insn(struct x86_emulate_ctxt *ctxt);

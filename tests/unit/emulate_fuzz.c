@@ -1118,6 +1118,20 @@ static unsigned int put_exit(const struct testcase *t, unsigned int len)
 	return n;
 }
 
+/* The same bytes again: nothing that the first time left may matter. */
+static int decode_again(struct x86_emulate_ctxt *c)
+{
+	size_t head = offsetof(struct x86_insn, fetched);
+
+	memset((u8 *)&c->insn + head, 0xa5, sizeof(c->insn) - head);
+	memset(&c->dst, 0xa5, sizeof(c->dst));
+	memset(&c->src, 0xa5, sizeof(c->src));
+	memset(&c->src2, 0xa5, sizeof(c->src2));
+	c->op = NULL;
+	c->insn.fetched = 0;
+	return x86_decode_insn(c);
+}
+
 /* Ends with the outcome in *@o and the final registers in @c. */
 static int run_emulator(const struct testcase *t, struct x86_emulate_ctxt *c,
 			struct outcome *o)
@@ -1128,6 +1142,8 @@ static int run_emulator(const struct testcase *t, struct x86_emulate_ctxt *c,
 	plain_on = rng_state & 0x10000;
 	pf_address = 0;
 	rc = x86_decode_insn(c);
+	if (!rc && (rng_state & 0x20000))
+		rc = decode_again(c);
 	if (!rc) {
 		do {
 			rc = x86_emulate_insn(c);

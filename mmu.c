@@ -851,6 +851,16 @@ static int mmio_fault(struct kvm_vcpu *vcpu, gfn_t gfn)
 	return KVM_PF_EMULATE;
 }
 
+/*
+ * Can the tables map gfn? The processor may form wider addresses than the
+ * guest's model has, and there may be a slot for them: vCPUs of other models
+ * can have deeper tables.
+ */
+static bool gfn_in_reach(const struct kvm_vcpu *vcpu, gfn_t gfn)
+{
+	return !(gfn >> 9 * vcpu->mmu.root->role.level);
+}
+
 /* A host mapping that cannot be had: what becomes of KVM_RUN. */
 static int host_page_error(struct kvm_vcpu *vcpu, const struct fault *fault,
 			   int error)
@@ -878,6 +888,8 @@ int kvm_mmu_page_fault(struct kvm_vcpu *vcpu, u64 addr, u32 error_code)
 	int r;
 
 	vcpu->stat.pf_taken++;
+	if (unlikely(!gfn_in_reach(vcpu, fault.gfn)))
+		return KVM_PF_EMULATE;
 	fault.slot = kvm_vcpu_gfn_to_slot(vcpu, fault.gfn);
 	if (!fault.slot)
 		return mmio_fault(vcpu, fault.gfn);

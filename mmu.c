@@ -674,12 +674,18 @@ struct fault {
 	int level;			/* of the entry to be made */
 };
 
-/* An invalidation has touched, or is about to touch, what we looked up. */
+/*
+ * An invalidation has touched, or is about to touch, what we looked up: all
+ * of the host's page counts, as the entry may become as large.
+ */
 static bool fault_stale(const struct kvm *kvm, const struct fault *fault)
 {
+	unsigned long size = BIT(PT_LEVEL_SHIFT(fault->page.level));
+	hva_t first = fault->hva & -size;
+
 	if (unlikely(kvm->mmu_invalidate_in_progress) &&
-	    fault->hva >= kvm->mmu_invalidate_start &&
-	    fault->hva < kvm->mmu_invalidate_end)
+	    first + size > kvm->mmu_invalidate_start &&
+	    first < kvm->mmu_invalidate_end)
 		return true;
 	return kvm->mmu_invalidate_seq != fault->seq;
 }

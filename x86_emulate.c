@@ -1460,7 +1460,8 @@ static int load_operands(struct x86_emulate_ctxt *ctxt)
 static int store_locked(struct x86_emulate_ctxt *ctxt, struct x86_operand *o)
 {
 	u64 seen[2] = { ctxt->old[0], ctxt->old[1] };
-	int rc = ctxt->ops->cmpxchg(ctxt, o->lin, seen, o->data, o->bytes);
+	/* In brackets, as the kernel may have a macro of that name. */
+	int rc = (ctxt->ops->cmpxchg)(ctxt, o->lin, seen, o->data, o->bytes);
 
 	if (!rc && memcmp(seen, ctxt->old, o->bytes))
 		return X86EMUL_RESTART;

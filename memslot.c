@@ -487,19 +487,38 @@ static int slots_publish(struct kvm *kvm, struct kvm_memory_slot *slot)
 	return 0;
 }
 
-static void slots_unpublish(struct kvm *kvm, struct kvm_memory_slot *slot)
+static int slots_unpublish(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
+	/* It may need memory, and does not tell whether it had it. */
 	mtree_erase(&kvm->slots, slot->base_gfn);
+	if (unlikely(mtree_load(&kvm->slots, slot->base_gfn)))
+		return -ENOMEM;
 	slots_gen_advance(kvm);
+	return 0;
 }
 
-/* From here on no vCPU maps anything of the slot, and nothing is mapped. */
-static void slot_retire(struct kvm *kvm, struct kvm_memory_slot *slot)
+static void slot_set_invalid(struct kvm *kvm, struct kvm_memory_slot *slot,
+			     bool invalid)
 {
 	spin_lock(&kvm->mmu_lock);
-	slot->invalid = true;
+	slot->invalid = invalid;
 	spin_unlock(&kvm->mmu_lock);
+}
+
+/*
+ * From here on no vCPU maps anything of the slot, nothing is mapped, and
+ * nobody finds it any more. 0 or -ENOMEM: all is as before.
+ */
+static int slot_retire(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	int r;
+
+	slot_set_invalid(kvm, slot, true);
 	kvm_mmu_slot_zap(kvm, slot);
+	r = slots_unpublish(kvm, slot);
+	if (r)
+		slot_set_invalid(kvm, slot, false);
+	return r;
 }
 
 static void slot_free(struct kvm_memory_slot *slot)
@@ -576,8 +595,10 @@ free:
 
 static int delete_slot(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
-	slot_retire(kvm, slot);
-	slots_unpublish(kvm, slot);
+	int r = slot_retire(kvm, slot);
+
+	if (r)
+		return r;
 	slots_hva_remove(kvm, slot);
 	if (slot->dirty)
 		count_logging_slot(kvm, -1);
@@ -605,8 +626,11 @@ static int move_slot(struct kvm *kvm, struct kvm_memory_slot *old,
 		return -ENOMEM;
 	}
 	logging = !!new->dirty - !!old->dirty;
-	slot_retire(kvm, old);
-	slots_unpublish(kvm, old);
+	r = slot_retire(kvm, old);
+	if (r) {
+		slot_free(new);
+		return r;
+	}
 	synchronize_srcu_expedited(&kvm->srcu);
 	if (new->dirty && old->dirty)
 		memcpy(new->dirty, old->dirty, slot_dirty_bytes(old));

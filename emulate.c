@@ -206,6 +206,7 @@ static bool one_operand(const struct x86_insn *insn)
 			return true;
 		}
 	switch (insn->opcode) {
+	case 0x63:			/* ARPL reads, and then may write */
 	case 0x8e ... 0x8f:		/* MOV to a segment register, POP */
 	case 0xc4 ... 0xc5:		/* LES, LDS */
 		return false;
@@ -364,6 +365,9 @@ static int em_read(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
 	struct span span;
 	int rc;
 
+	/* The processor may have seen no more than that it can be read. */
+	if (access & X86_ACC_WRITE)
+		to_emulator(ctxt)->one_operand = false;
 	rc = translate_span(ctxt, lin, bytes, access, &span);
 	if (!rc)
 		rc = read_gpa(to_emulator(ctxt), span.gpa[0], buf, span.len[0]);

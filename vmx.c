@@ -2013,7 +2013,7 @@ static void vmcs_init_host(struct vcpu_vmx *vmx)
 	store_idt(&idt);
 	vmcs_writel(HOST_IDTR_BASE, idt.address);
 	vmcs_writel(HOST_RIP, (unsigned long)vmx_exit_point);
-	vmcs_write32(HOST_SYSENTER_CS, __KERNEL_CS);
+	vmcs_write32(HOST_SYSENTER_CS, vmx_config.host_sysenter_cs);
 	vmcs_writel(HOST_SYSENTER_EIP, vmx_config.host_sysenter_eip);
 	vmcs_write64(HOST_PAT, vmx_config.host_pat);
 	vmcs_write64(HOST_EFER, vmx_config.host_efer);

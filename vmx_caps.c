@@ -274,6 +274,7 @@ int __init vmx_caps_setup(void)
 	rdmsrq(MSR_IA32_VMX_CR0_FIXED1, vmx_config.cr0_fixed1);
 	rdmsrq(MSR_IA32_VMX_CR4_FIXED0, vmx_config.cr4_fixed0);
 	rdmsrq(MSR_IA32_VMX_CR4_FIXED1, vmx_config.cr4_fixed1);
+	rdmsrq(MSR_IA32_SYSENTER_CS, vmx_config.host_sysenter_cs);
 	rdmsrq(MSR_IA32_SYSENTER_EIP, vmx_config.host_sysenter_eip);
 	rdmsrq(MSR_IA32_CR_PAT, vmx_config.host_pat);
 	rdmsrq(MSR_EFER, vmx_config.host_efer);

@@ -18,7 +18,8 @@ struct vmx_config {
 	u64 ctl[NR_VMX_WORDS];		/* controls that every VMCS begins with */
 	u64 cr0_fixed0, cr0_fixed1;	/* must be 1, may be 1 */
 	u64 cr4_fixed0, cr4_fixed1;
-	u64 host_sysenter_eip, host_pat, host_efer;	/* the same on all CPUs */
+	/* Of the host, the same on all CPUs. */
+	u64 host_sysenter_cs, host_sysenter_eip, host_pat, host_efer;
 };
 extern struct vmx_config vmx_config;
 

@@ -92,7 +92,6 @@ struct vcpu_vmx {
 	bool user_msrs_loaded;
 	u64 user_msr[NR_UMSRS];
 	u64 cstar;
-	u32 debugctl;
 };
 
 static inline struct vcpu_vmx *to_vmx(struct kvm_vcpu *vcpu)
@@ -1197,6 +1196,25 @@ static __always_inline void host_xstate_load(struct kvm_vcpu *vcpu)
 	}
 }
 
+/*
+ * "Loading Host Control Registers, Debug Registers, MSRs": an exit clears
+ * IA32_DEBUGCTL. The host uses it for last branches, bus locks and stepping
+ * by branches, and changes it from interrupts.
+ */
+static __always_inline unsigned long host_debugctl(void)
+{
+	vmx_count(rdmsr);
+	return get_debugctlmsr();
+}
+
+static __always_inline void host_debugctl_restore(unsigned long debugctl)
+{
+	if (likely(!debugctl))
+		return;
+	vmx_count(wrmsr);
+	update_debugctlmsr(debugctl);
+}
+
 static bool guest_uses_pkru(struct kvm_vcpu *vcpu)
 {
 	return cpu_feature_enabled(X86_FEATURE_OSPKE) &&
@@ -1227,6 +1245,7 @@ static void recover_events(struct vcpu_vmx *vmx);
 static void vmx_run(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	const unsigned long debugctl = host_debugctl();
 	const bool pkru = guest_uses_pkru(vcpu);
 	bool again = false;
 	u32 host_pkru = 0;
@@ -1255,6 +1274,7 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 					EXIT_REASON_ENTRY_FAILED);
 		recover_events(vmx);
 	} while (fast_exit(vmx));
+	host_debugctl_restore(debugctl);
 	compat_guest_has_run();
 	if (unlikely(vmx->pml_on))
 		empty_pml(vmx);

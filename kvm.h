@@ -419,7 +419,7 @@ static inline bool guest_cpu_has(const struct kvm_vcpu *vcpu, u32 feature)
 struct kvm_caps {
 	u64 xcr0;			/* state components a guest may enable */
 	u64 xss;
-	u64 host_xss;			/* IA32_XSS as the host runs with it */
+	u64 host_xcr0, host_xss;	/* as the host runs with them */
 	bool ept, ept_ad, unrestricted_guest, vpid;
 	bool pml;			/* the processor logs dirty pages */
 	bool ept_2m, ept_1g;

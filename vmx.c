@@ -1176,7 +1176,7 @@ static __always_inline void guest_xstate_load(struct kvm_vcpu *vcpu)
 {
 	if (!(vcpu->cr4 & X86_CR4_OSXSAVE))
 		return;
-	if (vcpu->xcr0 != kvm_caps.xcr0)
+	if (vcpu->xcr0 != kvm_caps.host_xcr0)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->xcr0);
 	if (vcpu->msr.xss != kvm_caps.host_xss) {
 		vmx_count(wrmsr);
@@ -1188,8 +1188,8 @@ static __always_inline void host_xstate_load(struct kvm_vcpu *vcpu)
 {
 	if (!(vcpu->cr4 & X86_CR4_OSXSAVE))
 		return;
-	if (vcpu->xcr0 != kvm_caps.xcr0)
-		xsetbv(XCR_XFEATURE_ENABLED_MASK, kvm_caps.xcr0);
+	if (vcpu->xcr0 != kvm_caps.host_xcr0)
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, kvm_caps.host_xcr0);
 	if (vcpu->msr.xss != kvm_caps.host_xss) {
 		vmx_count(wrmsr);
 		wrmsrq(MSR_IA32_XSS, kvm_caps.host_xss);

@@ -183,6 +183,14 @@ static int __init check_ept(void)
 	return 0;
 }
 
+/*
+ * State that xcr0_valid() knows the rules of and that the FPU state of every
+ * guest has room for: not AMX, whose room the kernel gives out on demand.
+ */
+#define GUEST_XCR0	(XFEATURE_MASK_FPSSE | XFEATURE_MASK_YMM |	\
+			 XFEATURE_MASK_BNDREGS | XFEATURE_MASK_BNDCSR |	\
+			 XFEATURE_MASK_AVX512 | XFEATURE_MASK_PKRU)
+
 static void __init fill_caps(void)
 {
 	u64 cap = vmx_config.ept_vpid;
@@ -214,7 +222,8 @@ static void __init fill_caps(void)
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
 		rdmsrq(MSR_IA32_XSS, kvm_caps.host_xss);
 	if (boot_cpu_has(X86_FEATURE_XSAVE))
-		kvm_caps.xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+		kvm_caps.host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	kvm_caps.xcr0 = kvm_caps.host_xcr0 & GUEST_XCR0;
 }
 
 void vmx_caps_report(void)

@@ -723,6 +723,21 @@ static bool is_intel(struct kvm_vcpu *vcpu)
 	       e->ecx == 0x6c65746e;
 }
 
+/*
+ * Of the flags, those that make the driver use the host's processor: XCR0 is
+ * loaded, and MSRs with linear addresses. The monitor's word is not enough.
+ */
+static u32 flags_lacking(void)
+{
+	u32 lacking = 0;
+
+	if (!(supported_bits(1, 0, ECX) & F(XSAVE)))
+		lacking |= KVM_CPUF_XSAVE;
+	if (!(supported_bits(7, 0, ECX) & F(LA57)))
+		lacking |= KVM_CPUF_LA57;
+	return lacking;
+}
+
 static u32 find_flags(struct kvm_vcpu *vcpu)
 {
 	u32 flags = is_intel(vcpu) ? KVM_CPUF_INTEL : 0;
@@ -734,7 +749,7 @@ static u32 find_flags(struct kvm_vcpu *vcpu)
 		if (e && *entry_reg(e, flag_rows[i].reg) & flag_rows[i].bit)
 			flags |= flag_rows[i].flag;
 	}
-	return flags;
+	return flags & ~flags_lacking();
 }
 
 static unsigned long find_cr4_reserved(const struct kvm_vcpu *vcpu)
@@ -800,8 +815,9 @@ static bool entries_valid(const struct kvm_cpuid_entry2 *entries, u32 nent)
 	u32 i;
 
 	for (i = 0; i < nent; i++)
-		if (entries[i].function == 0x80000008)
-			return address_sizes_valid(&entries[i]);
+		if (entries[i].function == 0x80000008 &&
+		    !address_sizes_valid(&entries[i]))
+			return false;
 	return true;
 }
 

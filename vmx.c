@@ -697,7 +697,8 @@ static void vmx_set_cr0(struct kvm_vcpu *vcpu, unsigned long cr0)
 
 static bool vmx_cr4_allowed(struct kvm_vcpu *vcpu, unsigned long cr4)
 {
-	return !(cr4 & (X86_CR4_VMXE | X86_CR4_SMXE));
+	return !(cr4 & (X86_CR4_VMXE | X86_CR4_SMXE |
+			~vmx_config.cr4_fixed1));
 }
 
 static void vmx_set_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)

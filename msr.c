@@ -107,7 +107,7 @@ static bool valid_mtrr_var(struct kvm_vcpu *vcpu, u32 index, u64 data,
 	return !(data & GENMASK(11, 8)) && mtrr_type_valid(data);
 }
 
-static bool valid_tsc_aux(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
+static bool valid_32_bits(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 {
 	return !upper_32_bits(data);
 }
@@ -353,6 +353,23 @@ static const struct {
 	{ 2, BIT(4), BIT(10) },			/* BHI_CTRL */
 };
 
+/* Those that the processor has: writing another would fault in the host. */
+static u64 spec_ctrl_host;
+
+static void spec_ctrl_setup(void)
+{
+	u32 eax, ebx, ecx, edx;
+	int i;
+
+	spec_ctrl_host = 0;
+	for (i = 0; i < ARRAY_SIZE(spec_ctrl_rows); i++) {
+		cpuid_count(7, spec_ctrl_rows[i].subleaf, &eax, &ebx, &ecx,
+			    &edx);
+		if (edx & spec_ctrl_rows[i].cpuid_edx)
+			spec_ctrl_host |= spec_ctrl_rows[i].spec_ctrl;
+	}
+}
+
 static u64 spec_ctrl_bits(struct kvm_vcpu *vcpu)
 {
 	const struct kvm_cpuid_entry2 *e;
@@ -364,7 +381,7 @@ static u64 spec_ctrl_bits(struct kvm_vcpu *vcpu)
 		if (e && e->edx & spec_ctrl_rows[i].cpuid_edx)
 			bits |= spec_ctrl_rows[i].spec_ctrl;
 	}
-	return bits;
+	return bits & spec_ctrl_host;
 }
 
 /* The backend loads the value at entry, and stores it if the guest may write. */
@@ -537,7 +554,7 @@ static const struct msr_policy policies[] = {
 	{ MSR_IA32_TSC, CALL(tsc), .flags = M_LIST },
 	{ MSR_IA32_TSC_ADJUST, CALL(tsc_adjust), .flags = M_LIST,
 	  .needs = KVM_CPUF_TSC_ADJUST },
-	{ MSR_TSC_AUX, FIELD(tsc_aux), .valid = valid_tsc_aux,
+	{ MSR_TSC_AUX, FIELD(tsc_aux), .valid = valid_32_bits,
 	  .flags = M_LIST | M_TELL, .cap = &kvm_caps.rdtscp,
 	  .needs = KVM_CPUF_RDTSCP | KVM_CPUF_RDPID },
 
@@ -546,7 +563,7 @@ static const struct msr_policy policies[] = {
 	{ MSR_STAR, BACKEND, .flags = M_LIST },
 	{ MSR_LSTAR, BACKEND, .flags = M_LIST | M_CANONICAL },
 	{ MSR_CSTAR, BACKEND, .flags = M_LIST | M_CANONICAL },
-	{ MSR_SYSCALL_MASK, BACKEND, .flags = M_LIST },
+	{ MSR_SYSCALL_MASK, BACKEND, .valid = valid_32_bits, .flags = M_LIST },
 	{ MSR_FS_BASE, BACKEND, .flags = M_CANONICAL },
 	{ MSR_GS_BASE, BACKEND, .flags = M_CANONICAL },
 	{ MSR_KERNEL_GS_BASE, BACKEND, .flags = M_LIST | M_CANONICAL },
@@ -786,6 +803,8 @@ int kvm_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 	case MSR_BACKEND:
 		if ((p->flags & M_CANONICAL) && !kvm_is_canonical(vcpu, data))
 			return 1;
+		if (p->valid && !p->valid(vcpu, index, data, host))
+			return 1;
 		return backend->set_msr(vcpu, index, data);
 	default:
 		return p->set(vcpu, index, data, host);
@@ -849,6 +868,7 @@ void kvm_msr_setup(void)
 	if (boot_cpu_has(X86_FEATURE_NX))
 		efer_host_bits |= EFER_NX;
 	arch_capabilities_setup();
+	spec_ctrl_setup();
 	for (row = 0; row < ARRAY_SIZE(policies); row++) {
 		for (i = 0; i < policy_count(&policies[row]); i++)
 			policy_insert(row, policies[row].index + i);

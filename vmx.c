@@ -356,7 +356,8 @@ static void user_msrs_load(struct vcpu_vmx *vmx)
 
 	for (i = 0; i < NR_UMSRS; i++) {
 		if (i == UMSR_TSC_AUX ? !guest_cpu_has(&vmx->vcpu,
-						       KVM_CPUF_RDTSCP) :
+						       KVM_CPUF_RDTSCP |
+						       KVM_CPUF_RDPID) :
 					!syscall)
 			continue;
 		if (c->now[i] == vmx->user_msr[i] || !user_msr_exists(i))
@@ -1507,7 +1508,8 @@ static bool do_wrmsr(struct kvm_vcpu *vcpu)
 	vcpu->stat.msr_exits++;
 	if (kvm_set_msr(vcpu, index, edx_eax(vcpu), false))
 		return false;
-	if (unlikely(index == MSR_IA32_SPEC_CTRL))
+	/* With ignore_msrs it may be a register that there is not. */
+	if (unlikely(index == MSR_IA32_SPEC_CTRL) && kvm_caps.spec_ctrl)
 		pass_spec_ctrl(to_vmx(vcpu));
 	return true;
 }

@@ -780,6 +780,11 @@ static void vmx_update_debug(struct kvm_vcpu *vcpu)
 {
 	unsigned long rflags = vmx_get_rflags(vcpu);
 
+	/* The guest may have been about to get the registers to itself. */
+	if (vcpu->guest_debug) {
+		vcpu->switch_db_regs &= ~KVM_DEBUGREG_WONT_EXIT;
+		ctl_set(to_vmx(vcpu), VMX_CTL_CPU_MOV_DR_EXITING, true);
+	}
 	to_vmx(vcpu)->single_step = vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP;
 	vmx_set_rflags(vcpu, rflags);
 	update_exception_bitmap(vcpu);
@@ -1095,13 +1100,14 @@ static void inject(struct vcpu_vmx *vmx, u32 info)
 
 /*
  * "Checks on Guest Non-Register State": with TF set behind STI or MOV SS, a
- * single-step trap must be pending. It is part of the #DB that is injected,
- * which discards it.
+ * single-step trap must be pending, unless TF means branches. It is part of
+ * the #DB that is injected, which discards it.
  */
 static void satisfy_single_step_check(struct kvm_vcpu *vcpu)
 {
 	if ((vmx_get_rflags(vcpu) & X86_EFLAGS_TF) &&
-	    vmx_get_interrupt_shadow(vcpu))
+	    vmx_get_interrupt_shadow(vcpu) &&
+	    !(vmcs_read64(GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF))
 		vmcs_writel(GUEST_PENDING_DBG, QUAL_DB_BS);
 }
 
@@ -1252,6 +1258,12 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 	bool again = false;
 	u32 host_pkru = 0;
 
+	/*
+	 * The same check, when TF is the monitor's: the trap that was due
+	 * behind STI has been reported, and none is pending any more.
+	 */
+	if (unlikely(vmx->single_step))
+		vmx_set_interrupt_shadow(vcpu, 0);
 	host_fieldl(&vmx->vmcs.host_cr3, HOST_CR3, __get_current_cr3_fast());
 	host_fieldl(&vmx->vmcs.host_cr4, HOST_CR4, cr4_read_shadow());
 	guest_xstate_load(vcpu);

@@ -499,9 +499,21 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	return r;
 }
 
+/* Something that ends HLT waits here, where user space would not look. */
+static bool event_ends_halt(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_events *ev = &vcpu->ev;
+
+	return ev->exception.pending ||
+	       (atomic_read(&ev->nmi_pending) && backend->nmi_allowed(vcpu)) ||
+	       (ev->user_irq >= 0 && backend->interrupt_allowed(vcpu));
+}
+
 int kvm_emulate_halt(struct kvm_vcpu *vcpu)
 {
 	vcpu->stat.halt_exits++;
+	if (unlikely(event_ends_halt(vcpu)))
+		return 1;
 	vcpu->run->exit_reason = KVM_EXIT_HLT;
 	return 0;
 }

@@ -78,6 +78,8 @@ static void queue_exception(struct kvm_vcpu *vcpu,
 	}
 	*ex = new;
 	ex->pending = true;
+	/* An INT3 or INTO that is raised here is one byte long. */
+	vcpu->ev.soft_insn_len = 0;
 	/* Real mode pushes no error code. */
 	if (!(kvm_read_cr0(vcpu) & X86_CR0_PE))
 		ex->has_error_code = false;

@@ -123,8 +123,10 @@ void vmx_insn_failed(const char *insn, u64 operand, bool faulted)
 		return;
 	if (!faulted) {
 		/* Plain VMREAD: an error here must not come back here. */
-		asm volatile("vmread %1, %0"
-			     : "=r" (error)
+		asm volatile("1: vmread %1, %0\n"
+			     "2:\n\t"
+			     _ASM_EXTABLE(1b, 2b)
+			     : "+r" (error)
 			     : "r" ((unsigned long)VM_INSTRUCTION_ERROR)
 			     : "cc");
 		why = error < ARRAY_SIZE(insn_errors) && insn_errors[error] ?

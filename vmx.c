@@ -1798,6 +1798,14 @@ static int lmsw(struct kvm_vcpu *vcpu, unsigned long msw)
 			      kvm_set_cr0(vcpu, (cr0 & ~bits) | (msw & bits)));
 }
 
+/* Outside of 64-bit mode an operand is the lower half of its register. */
+static unsigned long mov_operand(struct kvm_vcpu *vcpu, int gpr)
+{
+	unsigned long value = kvm_reg_read(vcpu, gpr);
+
+	return is_64bit_mode(vcpu) ? value : (u32)value;
+}
+
 static int handle_cr_access(struct kvm_vcpu *vcpu)
 {
 	unsigned long qual = exit_qualification(to_vmx(vcpu));
@@ -1807,7 +1815,7 @@ static int handle_cr_access(struct kvm_vcpu *vcpu)
 	switch (QUAL_CR_TYPE(qual)) {
 	case CR_TYPE_MOV_TO:
 		return mov_to_cr(vcpu, QUAL_CR_NUMBER(qual),
-				 kvm_reg_read(vcpu, gpr));
+				 mov_operand(vcpu, gpr));
 	case CR_TYPE_MOV_FROM:
 		kvm_reg_write(vcpu, gpr, QUAL_CR_NUMBER(qual) == 8 ?
 			      kvm_get_cr8(vcpu) : kvm_read_cr3(vcpu));
@@ -1824,7 +1832,6 @@ static int handle_dr_access(struct kvm_vcpu *vcpu)
 {
 	unsigned long qual = exit_qualification(to_vmx(vcpu));
 	int dr = QUAL_DR_NUMBER(qual), gpr = QUAL_DR_GPR(qual);
-	unsigned long value;
 
 	/* Until the next exit that leaves vmx_run(), they are the guest's. */
 	if (!vcpu->guest_debug) {
@@ -1844,10 +1851,8 @@ static int handle_dr_access(struct kvm_vcpu *vcpu)
 		kvm_reg_write(vcpu, gpr, kvm_get_dr(vcpu, dr));
 		return vmx_skip_instruction(vcpu);
 	}
-	value = kvm_reg_read(vcpu, gpr);
-	if (!is_64bit_mode(vcpu))
-		value = (u32)value;
-	return complete_or_gp(vcpu, kvm_set_dr(vcpu, dr, value));
+	return complete_or_gp(vcpu, kvm_set_dr(vcpu, dr,
+					       mov_operand(vcpu, gpr)));
 }
 
 /* ---- exits: memory ------------------------------------------------------ */
@@ -1936,9 +1941,11 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_INTERRUPT_WINDOW]		= handle_interrupt_window,
 	[EXIT_REASON_NMI_WINDOW]		= handle_nmi_window,
 	[EXIT_REASON_TASK_SWITCH]		= handle_task_switch,
+	[EXIT_REASON_GETSEC]			= handle_undefined,
 	[EXIT_REASON_HLT]			= handle_hlt,
 	[EXIT_REASON_INVD]			= handle_nop,
 	[EXIT_REASON_RDPMC]			= handle_rdpmc,
+	[EXIT_REASON_RSM]			= handle_undefined,
 	[EXIT_REASON_VMCLEAR]			= handle_undefined,
 	[EXIT_REASON_VMLAUNCH]			= handle_undefined,
 	[EXIT_REASON_VMPTRLD]			= handle_undefined,
@@ -1963,6 +1970,10 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_PML_FULL]			= handle_ignored,
 	[EXIT_REASON_VMFUNC]			= handle_undefined,
 	[EXIT_REASON_ENCLS]			= handle_undefined,
+	[EXIT_REASON_SEAMCALL]			= handle_undefined,
+	[EXIT_REASON_TDCALL]			= handle_undefined,
+	[EXIT_REASON_MSR_READ_IMM]		= handle_undefined,
+	[EXIT_REASON_MSR_WRITE_IMM]		= handle_undefined,
 	[EXIT_HANDLED]				= handle_ignored,
 	[EXIT_SINGLE_STEP]			= handle_single_step,
 };

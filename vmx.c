@@ -20,6 +20,7 @@
 #include <linux/nospec.h>
 #include <linux/smp.h>
 #include <linux/user-return-notifier.h>
+#include <asm/cpu.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
@@ -1627,6 +1628,23 @@ static int handle_db(struct kvm_vcpu *vcpu)
 	return 1;
 }
 
+/*
+ * #AC also comes of the host's split lock detection, which knows of no guest.
+ * True: it was that, and the host has taken note, and slowed the thread or
+ * sent it a signal.
+ */
+static bool host_split_lock(struct kvm_vcpu *vcpu)
+{
+	bool alignment_checked = vmx_get_cpl(vcpu) == 3 &&
+				 (kvm_read_cr0(vcpu) & X86_CR0_AM) &&
+				 (vmx_get_rflags(vcpu) & X86_EFLAGS_AC);
+
+	if (alignment_checked || !boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT))
+		return false;
+	handle_guest_split_lock(kvm_rip_read(vcpu));
+	return true;
+}
+
 static int handle_exception_nmi(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
@@ -1642,6 +1660,10 @@ static int handle_exception_nmi(struct kvm_vcpu *vcpu)
 		return handle_db(vcpu);
 	case X86_TRAP_BP:
 		return debug_exit(vcpu, X86_TRAP_BP, 0);
+	case X86_TRAP_AC:
+		if (host_split_lock(vcpu))
+			return 1;
+		fallthrough;
 	default:
 		if (info & INTR_ERROR_CODE)
 			kvm_queue_exception_e(vcpu, vector,

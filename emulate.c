@@ -67,6 +67,7 @@ struct kvm_emulator {
 	bool step_exit;		/* KVM_EXIT_DEBUG is due after the I/O */
 	unsigned long io_hits;	/* I/O breakpoints met: B0 to B3 of DR6 */
 
+	struct kvm_walk_cache code;	/* where the last instruction was */
 	/* The last data pages translated, for reading and for writing. */
 	struct recent_page recent[2];
 	/* Where the access is that brought us here, or INVALID_GPA. */
@@ -396,19 +397,15 @@ static int em_write(struct x86_emulate_ctxt *ctxt, u64 lin, const void *buf,
 }
 
 /*
- * As many bytes as an instruction can have, in two reads of a size that is
- * cheap. What lies behind them in the page is there as well.
+ * As many bytes as an instruction can have, and one more for a read of a size
+ * that is cheap.
  */
 static int fetch_fast(struct kvm_vcpu *vcpu, gpa_t gpa, u8 *buf)
 {
 	u64 words[2];
-	int r;
+	int r = kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, words,
+				    offset_in_page(gpa), sizeof(words));
 
-	r = kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, &words[0],
-				offset_in_page(gpa), 8);
-	if (!r)
-		r = kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, &words[1],
-					offset_in_page(gpa) + 8, 8);
 	memcpy(buf, words, MAX_INSN_BYTES);
 	return r;
 }
@@ -427,12 +424,11 @@ static int em_fetch(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
 {
 	u32 access = PFERR_FETCH | (ctxt->cpl == 3 ? PFERR_USER : 0);
 	struct kvm_emulator *em = to_emulator(ctxt);
+	struct x86_exception e;
 	gpa_t gpa;
-	int rc;
 
-	rc = walk(ctxt, lin, access, &gpa);
-	if (rc)
-		return rc;
+	if (kvm_fetch_gva_to_gpa(em->vcpu, &em->code, lin, access, &gpa, &e))
+		return x86_emul_pf(ctxt, e.cr2, e.error_code);
 	/* Code in MMIO is more than user space can be asked for. */
 	if (fetch_page(em->vcpu, gpa, buf, bytes))
 		return give_up(em, 0);
@@ -1045,7 +1041,8 @@ static enum x86_emul_mode current_mode(struct kvm_emulator *em)
 	struct kvm_vcpu *vcpu = em->vcpu;
 	int db, l;
 
-	if (!(kvm_read_cr0(vcpu) & X86_CR0_PE))
+	/* PE is never the guest's own. */
+	if (!(vcpu->cr0 & X86_CR0_PE))
 		return X86_MODE_REAL;
 	if (em->rflags & X86_EFLAGS_VM)
 		return X86_MODE_VM86;

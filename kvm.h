@@ -51,7 +51,6 @@
 #include <asm/trapnr.h>
 
 #include "mmu.h"
-#include "paging.h"
 #include "stats.h"
 
 #define KVM_MAX_VCPUS_LIMIT	1024

@@ -927,12 +927,15 @@ int kvm_mmu_page_fault(struct kvm_vcpu *vcpu, u64 addr, u32 error_code)
 
 bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa)
 {
+	u64 gen = READ_ONCE(vcpu->kvm->mmu.mmio_gen);
 	struct kvm_mmu_page *sp = vcpu->mmu.root;
 	gfn_t gfn = gpa >> PAGE_SHIFT;
 	bool mmio = false;
 	int level;
 	u64 spte;
 
+	if (likely(vcpu->mmu.mmio_gfn == gfn && vcpu->mmu.mmio_gen == gen))
+		return true;
 	/*
 	 * Tables of an invalid root may be freed under us, but not while
 	 * mmu_lock is held; an uncontended lock costs little.
@@ -947,6 +950,10 @@ bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa)
 		sp = spte_child(spte);
 	}
 	spin_unlock(&vcpu->kvm->mmu_lock);
+	if (mmio) {
+		vcpu->mmu.mmio_gfn = gfn;
+		vcpu->mmu.mmio_gen = gen;
+	}
 	return mmio;
 }
 
@@ -985,7 +992,8 @@ static int walk_cmpxchg_entry(struct kvm_vcpu *vcpu, u64 gpa, void *old,
 
 static int guest_levels(struct kvm_vcpu *vcpu)
 {
-	unsigned long cr4 = kvm_read_cr4(vcpu);
+	/* No bit that paging depends on is the guest's own in CR4. */
+	const unsigned long cr4 = vcpu->cr4;
 
 	if (!is_paging(vcpu))
 		return 0;
@@ -997,7 +1005,7 @@ static int guest_levels(struct kvm_vcpu *vcpu)
 /* The inputs of a walk, from the registers of this moment. */
 static void guest_paging_init(struct kvm_vcpu *vcpu, struct guest_paging *p)
 {
-	unsigned long cr4 = kvm_read_cr4(vcpu);
+	const unsigned long cr4 = vcpu->cr4;	/* as in guest_levels() */
 
 	p->levels = guest_levels(vcpu);
 	p->maxphyaddr = vcpu->maxphyaddr;
@@ -1037,35 +1045,119 @@ static int guest_walk(struct kvm_vcpu *vcpu, u64 gva, u32 access,
 	}
 }
 
-int kvm_gva_to_gpa(struct kvm_vcpu *vcpu, u64 gva, u32 access, gpa_t *gpa,
-		   struct x86_exception *fault)
+/* 0 with walk->gpa, or 1 and *fault. */
+static int translate(struct kvm_vcpu *vcpu, u64 gva, u32 access,
+		     struct guest_walk *walk, struct x86_exception *fault)
 {
-	struct guest_walk walk;
 	int r;
 
-	if (!is_paging(vcpu)) {
-		*gpa = gva;
-		return 0;
-	}
 	/* The guest's other processors keep changing the tables: once more. */
-	while ((r = guest_walk(vcpu, gva, access, &walk)) == WALK_BUSY &&
+	while ((r = guest_walk(vcpu, gva, access, walk)) == WALK_BUSY &&
 	       !fatal_signal_pending(current))
 		cond_resched();
 	/* As on any machine, tables in ROM keep the bits that they have. */
-	if (r == WALK_OK || r == WALK_READONLY) {
-		*gpa = walk.gpa;
+	if (r == WALK_OK || r == WALK_READONLY)
 		return 0;
-	}
 	/* Tables that are not in memory read as ones: a reserved bit. */
 	*fault = (struct x86_exception) {
 		.vector = X86_TRAP_PF,
 		.has_error_code = true,
-		.error_code = r == WALK_FAULT ? walk.error :
+		.error_code = r == WALK_FAULT ? walk->error :
 			PFERR_PRESENT | PFERR_RSVD |
 			(access & (PFERR_WRITE | PFERR_USER)),
 		.cr2 = gva,
 	};
 	return 1;
+}
+
+int kvm_gva_to_gpa(struct kvm_vcpu *vcpu, u64 gva, u32 access, gpa_t *gpa,
+		   struct x86_exception *fault)
+{
+	struct guest_walk walk;
+
+	if (!is_paging(vcpu)) {
+		*gpa = gva;
+		return 0;
+	}
+	if (translate(vcpu, gva, access, &walk, fault))
+		return 1;
+	*gpa = walk.gpa;
+	return 0;
+}
+
+/* Would a walk see now what it saw then? */
+static bool walk_still_holds(struct kvm_vcpu *vcpu,
+			     const struct kvm_walk_cache *c, u64 gva,
+			     u32 access)
+{
+	int level;
+	u64 pte;
+
+	if (c->page != (gva & PAGE_MASK) || c->access != access ||
+	    c->cr3 != kvm_read_cr3(vcpu) ||
+	    c->cr4 != (vcpu->cr4 & ~vcpu->cr4_guest_owned) ||
+	    c->efer != vcpu->efer ||
+	    c->reserved_gpa_bits != vcpu->reserved_gpa_bits ||
+	    c->slots_gen != READ_ONCE(vcpu->kvm->slots_gen))
+		return false;
+	for (level = c->levels; level; level--) {
+		if (!c->pte[level - 1])
+			break;		/* below a large page */
+		if (__get_user(pte, c->pte[level - 1]) ||
+		    pte != c->value[level - 1])
+			return false;
+	}
+	return true;
+}
+
+static void walk_remember(struct kvm_vcpu *vcpu, struct kvm_walk_cache *c,
+			  u64 gva, u32 access, const struct guest_walk *walk)
+{
+	int level;
+
+	*c = (struct kvm_walk_cache) {
+		.slots_gen = smp_load_acquire(&vcpu->kvm->slots_gen),
+		.access = access,
+		.page = gva & PAGE_MASK,
+		.gpa = walk->gpa & PAGE_MASK,
+		.cr3 = kvm_read_cr3(vcpu),
+		.cr4 = vcpu->cr4 & ~vcpu->cr4_guest_owned,
+		.efer = vcpu->efer,
+		.reserved_gpa_bits = vcpu->reserved_gpa_bits,
+	};
+	for (level = walk->root_level; level >= walk->level; level--) {
+		gpa_t gpa = walk->pte_gpa[level - 1];
+		struct kvm_memory_slot *slot =
+			kvm_vcpu_gfn_to_slot(vcpu, gpa >> PAGE_SHIFT);
+
+		if (!slot)
+			return;
+		c->pte[level - 1] = (const u64 __user *)
+			(slot_gfn_to_hva(slot, gpa >> PAGE_SHIFT) +
+			 offset_in_page(gpa));
+		c->value[level - 1] = walk->pte[level - 1];
+	}
+	c->levels = walk->root_level;
+}
+
+int kvm_fetch_gva_to_gpa(struct kvm_vcpu *vcpu, struct kvm_walk_cache *cache,
+			 u64 gva, u32 access, gpa_t *gpa,
+			 struct x86_exception *fault)
+{
+	struct guest_walk walk;
+
+	if (!is_long_mode(vcpu))
+		return kvm_gva_to_gpa(vcpu, gva, access, gpa, fault);
+	if (cache->levels && walk_still_holds(vcpu, cache, gva, access)) {
+		*gpa = cache->gpa | offset_in_page(gva);
+		return 0;
+	}
+	cache->levels = 0;
+	if (translate(vcpu, gva, access, &walk, fault))
+		return 1;
+	walk_remember(vcpu, cache, gva, access, &walk);
+	*gpa = walk.gpa;
+	return 0;
 }
 
 int kvm_mmu_load_pdptrs(struct kvm_vcpu *vcpu, unsigned long cr3)
@@ -1337,6 +1429,7 @@ unsigned long kvm_mmu_get_nr_pages(struct kvm *kvm)
 void kvm_mmu_vm_init(struct kvm *kvm)
 {
 	hash_init(kvm->mmu.hash);
+	kvm->mmu.mmio_gen = 1;		/* vCPUs begin with 0: nothing seen */
 	INIT_LIST_HEAD(&kvm->mmu.pages);
 }
 

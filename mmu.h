@@ -11,6 +11,8 @@
 #include <linux/kvm_types.h>
 #include <linux/list.h>
 
+#include "paging.h"
+
 struct x86_exception;
 
 /*
@@ -97,6 +99,25 @@ struct kvm_mmu_page;
 struct kvm_mmu {
 	struct kvm_mmu_page *root;	/* NULL: load before entry */
 	u64 pdptrs[4];			/* PAE; loaded at MOV to CR3 */
+	/* MMIO was seen at this frame, at this kvm->mmu.mmio_gen. */
+	gfn_t mmio_gfn;
+	u64 mmio_gen;
+};
+
+/*
+ * A translation with the guest's entries that it came from: whether they still
+ * say the same is quicker to find out than where they lie. Zeroed, it is empty.
+ */
+struct kvm_walk_cache {
+	int levels;
+	u32 access;
+	u64 page;			/* linear address */
+	gpa_t gpa;			/* of the page */
+	unsigned long cr3, cr4;
+	u64 efer, reserved_gpa_bits;
+	u64 slots_gen;
+	const u64 __user *pte[PAGING_MAX_LEVELS];	/* by level - 1 */
+	u64 value[PAGING_MAX_LEVELS];
 };
 
 /* Walk results. Access bits asked for are PFERR_WRITE, _USER and _FETCH. */
@@ -137,6 +158,10 @@ bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa);
  */
 int kvm_gva_to_gpa(struct kvm_vcpu *vcpu, u64 gva, u32 access, gpa_t *gpa,
 		   struct x86_exception *fault);
+/* The same for a fetch, of which the last is remembered in *cache. */
+int kvm_fetch_gva_to_gpa(struct kvm_vcpu *vcpu, struct kvm_walk_cache *cache,
+			 u64 gva, u32 access, gpa_t *gpa,
+			 struct x86_exception *fault);
 
 /* Memory slots: 0 or -ENOMEM. The slot is not yet published. */
 int kvm_mmu_slot_create(struct kvm *kvm, struct kvm_memory_slot *slot);

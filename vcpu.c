@@ -534,15 +534,16 @@ int kvm_internal_error(struct kvm_vcpu *vcpu, u32 suberror, int ndata,
 
 /* ---- control registers -------------------------------------------------- */
 
+/* CR0.PG and CR4.PAE are never the guest's own. */
 bool is_paging(struct kvm_vcpu *vcpu)
 {
-	return kvm_read_cr0(vcpu) & X86_CR0_PG;
+	return vcpu->cr0 & X86_CR0_PG;
 }
 
 bool is_pae_paging(struct kvm_vcpu *vcpu)
 {
 	return is_paging(vcpu) && !is_long_mode(vcpu) &&
-	       (kvm_read_cr4(vcpu) & X86_CR4_PAE);
+	       (vcpu->cr4 & X86_CR4_PAE);
 }
 
 bool is_64bit_mode(struct kvm_vcpu *vcpu)

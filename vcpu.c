@@ -787,7 +787,8 @@ u64 kvm_read_guest_tsc(struct kvm_vcpu *vcpu)
 /*
  * A monitor that sets several vCPUs to one value, one after the other, means
  * them to run in step: a value that is within a second of where an earlier
- * one has got to takes the same offset.
+ * one has got to takes the same offset. So does 0, which is what a processor
+ * begins with that is added to a running VM.
  */
 static bool tsc_write_matches(struct kvm_vcpu *vcpu, u64 value, u64 now)
 {
@@ -796,8 +797,8 @@ static bool tsc_write_matches(struct kvm_vcpu *vcpu, u64 value, u64 now)
 		       kvm->last_tsc_host;
 
 	return kvm->last_tsc_khz == vcpu->tsc_khz &&
-	       (u64)(value - expected + vcpu->tsc_khz * 1000) <
-			2 * vcpu->tsc_khz * 1000;
+	       (!value || (u64)(value - expected + vcpu->tsc_khz * 1000) <
+				2 * vcpu->tsc_khz * 1000);
 }
 
 void kvm_write_guest_tsc(struct kvm_vcpu *vcpu, u64 value, bool host)

@@ -55,13 +55,44 @@ static void clock_update_all(struct kvm *kvm)
 	}
 }
 
-/* The host has slept, and its TSC began again: so must we. */
+static u64 tsc_at_suspend;
+
+void kvm_clock_suspend(void)
+{
+	tsc_at_suspend = rdtsc();
+}
+
+/* The host's TSC has gone back by `lost`; the guests' must not. tsc_lock. */
+static void carry_tsc(struct kvm *kvm, u64 lost)
+{
+	u64 scaled, noted = 0;
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		scaled = kvm_scale_tsc(vcpu, lost);
+		vcpu->tsc_offset += scaled;
+		kvm_make_request(vcpu, KVM_REQ_TSC_UPDATE);
+		if (vcpu->tsc_khz == kvm->last_tsc_khz)
+			noted = scaled;
+	}
+	kvm->last_tsc_offset += noted;
+	kvm->last_tsc_host -= noted;
+}
+
+/*
+ * The host has slept, and its TSC may have begun again: so must we. No task
+ * runs, so the offsets of the vCPUs are nobody's.
+ */
 void kvm_clock_resume(struct kvm *kvm)
 {
 	unsigned long flags;
+	u64 now = rdtsc();
 
 	raw_spin_lock_irqsave(&kvm->tsc_lock, flags);
 	clock_note(kvm);
+	if (now < tsc_at_suspend)
+		carry_tsc(kvm, tsc_at_suspend - now);
 	raw_spin_unlock_irqrestore(&kvm->tsc_lock, flags);
 	clock_update_all(kvm);
 }

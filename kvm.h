@@ -728,6 +728,7 @@ int kvm_set_tsc_khz(struct kvm_vcpu *vcpu, u64 khz);
 
 void kvm_clock_setup(void);		/* module load: is it offered? */
 void kvm_clock_init(struct kvm *kvm);
+void kvm_clock_suspend(void);
 void kvm_clock_resume(struct kvm *kvm);
 u64 kvm_clock_get(struct kvm *kvm);	/* ns */
 void kvm_clock_set(struct kvm *kvm, u64 ns);

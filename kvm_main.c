@@ -1439,6 +1439,7 @@ static void disable_cpus(void)
 static int kvm_suspend(COMPAT_SYSCORE_PARAM)
 {
 	disable_this_cpu(NULL);
+	kvm_clock_suspend();
 	return 0;
 }
 

@@ -412,10 +412,32 @@ static u16 host_selector(u16 sel)
 	return sel & 7 ? 0 : sel;
 }
 
+/*
+ * FS and GS of user mode. Without the instructions that read their bases the
+ * kernel saves only those that go with a null selector.
+ */
+static unsigned long save_user_fsgs(struct vcpu_vmx *vmx)
+{
+	unsigned long fs_base;
+
+	current_save_fsgs();
+	vmx->host_fs_sel = current->thread.fsindex;
+	vmx->host_gs_sel = current->thread.gsindex;
+	vmx->host_kernel_gs_base = current->thread.gsbase;
+	fs_base = current->thread.fsbase;
+	if (unlikely(!boot_cpu_has(X86_FEATURE_FSGSBASE) &&
+		     (vmx->host_fs_sel | vmx->host_gs_sel))) {
+		rdmsrq(MSR_FS_BASE, fs_base);
+		rdmsrq(MSR_KERNEL_GS_BASE, vmx->host_kernel_gs_base);
+	}
+	return fs_base;
+}
+
 static void vmx_prepare_switch(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 	struct loaded_vmcs *vmcs = &vmx->vmcs;
+	unsigned long fs_base;
 
 	if (!vmx->user_msrs_loaded)
 		user_msrs_load(vmx);
@@ -427,10 +449,7 @@ static void vmx_prepare_switch(struct kvm_vcpu *vcpu)
 	store_ldt(vmx->host_ldt_sel);
 	savesegment(ds, vmx->host_ds_sel);
 	savesegment(es, vmx->host_es_sel);
-	current_save_fsgs();
-	vmx->host_fs_sel = current->thread.fsindex;
-	vmx->host_gs_sel = current->thread.gsindex;
-	vmx->host_kernel_gs_base = current->thread.gsbase;
+	fs_base = save_user_fsgs(vmx);
 	vmx_count(wrmsr);
 	wrmsrq(MSR_KERNEL_GS_BASE, vmx->guest_kernel_gs_base);
 
@@ -438,7 +457,7 @@ static void vmx_prepare_switch(struct kvm_vcpu *vcpu)
 		     host_selector(vmx->host_fs_sel));
 	host_field16(&vmcs->host_gs_sel, HOST_GS_SELECTOR,
 		     host_selector(vmx->host_gs_sel));
-	host_fieldl(&vmcs->host_fs_base, HOST_FS_BASE, current->thread.fsbase);
+	host_fieldl(&vmcs->host_fs_base, HOST_FS_BASE, fs_base);
 	host_fieldl(&vmcs->host_gs_base, HOST_GS_BASE,
 		    cpu_kernelmode_gs_base(smp_processor_id()));
 }
@@ -461,8 +480,11 @@ static void vmx_vcpu_put(struct kvm_vcpu *vcpu)
 		asm("lldt %0" : : "rm" (vmx->host_ldt_sel));
 	if (unlikely(vmx->host_gs_sel & 7))
 		load_gs_index(vmx->host_gs_sel);
-	if (unlikely(vmx->host_fs_sel & 7))
+	if (unlikely(vmx->host_fs_sel & 7)) {
+		/* The base need not be that of the descriptor. */
 		loadsegment(fs, vmx->host_fs_sel);
+		wrmsrq(MSR_FS_BASE, vmx->vmcs.host_fs_base);
+	}
 	if (unlikely(vmx->host_ds_sel | vmx->host_es_sel)) {
 		loadsegment(ds, vmx->host_ds_sel);
 		loadsegment(es, vmx->host_es_sel);

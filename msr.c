@@ -625,8 +625,8 @@ static const struct msr_policy policies[] = {
 	  .valid = valid_mc_bank, .needs = KVM_CPUF_MCA },
 
 	/*
-	 * Paravirtual clock: QEMU sets these whatever CPUID says. No guest is
-	 * told of them.
+	 * kvmclock (clock.c). QEMU sets these whatever CPUID says, so they
+	 * depend on no bit of it.
 	 */
 	{ MSR_KVM_WALL_CLOCK, CALL(wall_clock) },
 	{ MSR_KVM_SYSTEM_TIME, CALL(system_time) },

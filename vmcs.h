@@ -4,7 +4,7 @@
  *
  * A field's width is checked against the accessor where the field is a
  * compile-time constant. An instruction that fails is reported once, in
- * vmx_insn_error(): no call site checks.
+ * vmx_insn_failed(): no call site checks.
  *
  * SDM: "VMX Instruction Reference".
  */

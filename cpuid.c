@@ -723,20 +723,35 @@ static bool is_intel(struct kvm_vcpu *vcpu)
 	       e->ecx == 0x6c65746e;
 }
 
-/*
- * Of the flags, those that make the driver use the host's processor: XCR0 is
- * loaded, and MSRs with linear addresses. The monitor's word is not enough.
- */
-static u32 flags_lacking(void)
+static u32 offered_reg(u32 leaf, u32 index, enum cpuid_reg reg)
 {
-	u32 lacking = 0;
+	u32 i;
 
-	if (!(supported_bits(1, 0, ECX) & F(XSAVE)))
-		lacking |= KVM_CPUF_XSAVE;
-	if (!(supported_bits(7, 0, ECX) & F(LA57)))
-		lacking |= KVM_CPUF_LA57;
-	return lacking;
+	for (i = 0; i < nr_supported; i++)
+		if (supported[i].function == leaf &&
+		    supported[i].index == index)
+			return *entry_reg(&supported[i], reg);
+	return 0;
 }
+
+/* The flags of a processor that has all that there is. */
+static u32 offered_flags(void)
+{
+	u32 flags = 0;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(flag_rows); i++)
+		if (offered_reg(flag_rows[i].leaf, flag_rows[i].index,
+				flag_rows[i].reg) & flag_rows[i].bit)
+			flags |= flag_rows[i].flag;
+	return flags;
+}
+
+/*
+ * Those that make the driver use the host's processor: XCR0 is loaded, and
+ * MSRs with linear addresses. The monitor's word is not enough.
+ */
+#define HARDWARE_FLAGS	(KVM_CPUF_XSAVE | KVM_CPUF_LA57)
 
 static u32 find_flags(struct kvm_vcpu *vcpu)
 {
@@ -749,16 +764,18 @@ static u32 find_flags(struct kvm_vcpu *vcpu)
 		if (e && *entry_reg(e, flag_rows[i].reg) & flag_rows[i].bit)
 			flags |= flag_rows[i].flag;
 	}
-	return flags & ~flags_lacking();
+	return flags & (offered_flags() | ~HARDWARE_FLAGS);
 }
 
+/* Before it has a model, a vCPU takes whatever some model could have. */
 static unsigned long find_cr4_reserved(const struct kvm_vcpu *vcpu)
 {
+	u32 flags = vcpu->nr_cpuid ? vcpu->cpuid_features : offered_flags();
 	unsigned long allowed = CR4_ALWAYS;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(cr4_rows); i++)
-		if (guest_cpu_has(vcpu, cr4_rows[i].flag))
+		if (flags & cr4_rows[i].flag)
 			allowed |= cr4_rows[i].cr4;
 	return ~allowed;
 }

@@ -578,8 +578,14 @@ static void zap_list(struct kvm *kvm, struct list_head *pages, bool may_sleep)
 	zap_commit(kvm, &zapped);
 }
 
-/* Make room for one fault by freeing the oldest tables that are no roots. */
-static void reclaim_pages(struct kvm *kvm)
+/* Tables freed at once: more than one fault needs, soon done with. */
+#define RECLAIM_BATCH	16ul
+
+/*
+ * Make room for one fault by freeing the oldest tables that are no roots. If
+ * the limit has fallen it takes more than one call. False: none was freed.
+ */
+static bool reclaim_pages(struct kvm *kvm)
 {
 	unsigned long limit = max_pages(kvm) - FAULT_NR_PAGES;
 	struct kvm_mmu_page *sp, *prev;
@@ -587,8 +593,8 @@ static void reclaim_pages(struct kvm *kvm)
 	LIST_HEAD(oldest);
 
 	if (likely(kvm->mmu.nr_pages <= limit))
-		return;
-	excess = kvm->mmu.nr_pages - limit;
+		return false;
+	excess = min(kvm->mmu.nr_pages - limit, RECLAIM_BATCH);
 	list_for_each_entry_safe_reverse(sp, prev, &kvm->mmu.pages, link) {
 		if (sp->root_count || sp->role.level > PT_LEVEL_2M)
 			continue;
@@ -596,7 +602,10 @@ static void reclaim_pages(struct kvm *kvm)
 		if (!--excess)
 			break;
 	}
+	if (list_empty(&oldest))
+		return false;
 	zap_list(kvm, &oldest, false);
+	return true;
 }
 
 /* ---- roots -------------------------------------------------------------- */
@@ -1416,7 +1425,8 @@ int kvm_mmu_set_nr_pages(struct kvm *kvm, unsigned long nr)
 		return -EINVAL;
 	spin_lock(&kvm->mmu_lock);
 	kvm->mmu.user_max_pages = nr;
-	reclaim_pages(kvm);
+	while (reclaim_pages(kvm))
+		cond_resched_lock(&kvm->mmu_lock);
 	spin_unlock(&kvm->mmu_lock);
 	return 0;
 }

@@ -1134,6 +1134,9 @@ static void walk_remember(struct kvm_vcpu *vcpu, struct kvm_walk_cache *c,
 		.efer = vcpu->efer,
 		.reserved_gpa_bits = vcpu->reserved_gpa_bits,
 	};
+	/* WALK_READONLY: which entries there are below is no longer told. */
+	if (walk->page_shift != PT_LEVEL_SHIFT(walk->level))
+		return;
 	for (level = walk->root_level; level >= walk->level; level--) {
 		gpa_t gpa = walk->pte_gpa[level - 1];
 		struct kvm_memory_slot *slot =

@@ -1175,7 +1175,11 @@ static int inject_fault(struct kvm_emulator *em)
 	return 1;
 }
 
-/* The data is laid out as emulation_failure in struct kvm_run. */
+/*
+ * The data is laid out as emulation_failure in struct kvm_run. A program in
+ * the guest, which may have changed its code since the exit, cannot end the
+ * VM: to it the processor does not know the instruction.
+ */
 static int fail(struct kvm_emulator *em)
 {
 	const struct x86_insn *insn = &em->ctxt.insn;
@@ -1185,6 +1189,10 @@ static int fail(struct kvm_emulator *em)
 	if (em->error)
 		return em->error;
 	em->vcpu->stat.insn_emulation_fail++;
+	if (backend->get_cpl(em->vcpu) > 0) {
+		kvm_queue_exception(em->vcpu, X86_TRAP_UD);
+		return 1;
+	}
 	if (insn->fetched) {
 		data[0] = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
 		bytes[0] = min_t(u8, insn->fetched, 15);

@@ -45,7 +45,6 @@
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
-#include <linux/swait.h>
 #include <linux/xarray.h>
 #include <asm/fpu/types.h>
 #include <asm/trapnr.h>
@@ -345,7 +344,6 @@ struct kvm_vcpu {
 
 	int mp_state;
 	struct kvm_events ev;
-	bool request_interrupt_window;
 
 	/* Time. */
 	u64 tsc_khz;			/* the guest's frequency */
@@ -396,8 +394,6 @@ struct kvm_vcpu {
 #define KVM_CPUF_MWAIT		BIT(14)
 #define KVM_CPUF_RDPID		BIT(15)
 #define KVM_CPUF_FSGSBASE	BIT(16)
-#define KVM_CPUF_RDRAND		BIT(17)
-#define KVM_CPUF_RDSEED		BIT(18)
 #define KVM_CPUF_SPEC_CTRL	BIT(19)
 #define KVM_CPUF_INTEL		BIT(20)
 #define KVM_CPUF_TSC_ADJUST	BIT(21)

@@ -1478,6 +1478,10 @@ static int __init setup_model(void)
 {
 	int r;
 
+	if (!tsc_khz) {
+		pr_err("kvm: the kernel does not know the frequency of the TSC\n");
+		return -EOPNOTSUPP;
+	}
 	kvm_clock_setup();
 	r = kvm_cpuid_setup();
 	if (r)

@@ -403,12 +403,12 @@ static void collect_dirty(struct kvm *kvm, struct kvm_memory_slot *slot)
 	spin_lock(&kvm->mmu_lock);
 	for (i = 0; i < words; i++) {
 		copy[i] = 0;
+		mmu_lock_breathe(kvm, &flush);
 		if (!READ_ONCE(dirty[i]))
 			continue;
 		copy[i] = xchg(&dirty[i], 0);
 		flush |= kvm_mmu_clean_pages(kvm, slot, i * BITS_PER_LONG,
 					     copy[i]);
-		mmu_lock_breathe(kvm, &flush);
 	}
 	if (flush)
 		flush_all_vcpus(kvm);
@@ -418,11 +418,14 @@ static void collect_dirty(struct kvm *kvm, struct kvm_memory_slot *slot)
 /* The bits did not reach user space: they count for the next call. */
 static void restore_dirty(struct kvm_memory_slot *slot)
 {
-	unsigned long page;
+	unsigned long i, words = slot_dirty_bytes(slot) / sizeof(long);
 
-	for_each_set_bit(page, slot->dirty + slot_dirty_bytes(slot) /
-				sizeof(long), slot->npages)
-		set_bit(page, slot->dirty);
+	for (i = 0; i < words; i++) {
+		if (slot->dirty[words + i])
+			atomic_long_or(slot->dirty[words + i],
+				       (atomic_long_t *)&slot->dirty[i]);
+		cond_resched();
+	}
 }
 
 static int get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log)

@@ -58,13 +58,20 @@ static bool makes_double_fault(u8 first, u8 second)
 	       exception_is_contributory(second);
 }
 
+/* A double fault and what would make one of a page fault. */
+static bool makes_triple_fault(u8 first, u8 second)
+{
+	return first == X86_TRAP_DF && (second == X86_TRAP_DF ||
+		makes_double_fault(X86_TRAP_PF, second));
+}
+
 static void queue_exception(struct kvm_vcpu *vcpu,
 			    struct kvm_queued_exception new)
 {
 	struct kvm_queued_exception *ex = &vcpu->ev.exception;
 
 	if (ex->pending || ex->injected) {
-		if (ex->vector == X86_TRAP_DF) {
+		if (makes_triple_fault(ex->vector, new.vector)) {
 			*ex = (struct kvm_queued_exception) { };
 			kvm_make_request(vcpu, KVM_REQ_TRIPLE_FAULT);
 			return;
@@ -565,14 +572,18 @@ bool kvm_cr0_valid(unsigned long cr0)
 	return !(cr0 & X86_CR0_PG) || (cr0 & X86_CR0_PE);
 }
 
-/* "Mode Switching": may PG change from old to cr0? */
+/* "Mode Switching": may CR0 change so, as far as paging is concerned? */
 static bool paging_switch_valid(struct kvm_vcpu *vcpu, unsigned long old,
 				unsigned long cr0)
 {
 	unsigned long cr4 = kvm_read_cr4(vcpu);
 
-	if (!((old ^ cr0) & X86_CR0_PG))
-		return true;
+	if (!((old ^ cr0) & X86_CR0_PG)) {
+		/* "PDPTE Registers": CD and NW reload them, too. */
+		return !is_pae_paging(vcpu) ||
+		       !((old ^ cr0) & (X86_CR0_CD | X86_CR0_NW)) ||
+		       !kvm_mmu_load_pdptrs(vcpu, kvm_read_cr3(vcpu));
+	}
 	if (!(cr0 & X86_CR0_PG))
 		return !is_64bit_mode(vcpu) && !(cr4 & X86_CR4_PCIDE);
 	if (vcpu->efer & EFER_LME) {

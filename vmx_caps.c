@@ -11,7 +11,6 @@
  */
 #include <linux/cpu.h>
 #include <linux/moduleparam.h>
-#include <linux/seq_buf.h>
 #include <linux/slab.h>
 #include <asm/cpu.h>
 #include <asm/fpu/xcr.h>
@@ -278,9 +277,7 @@ int __init vmx_caps_setup(void)
 		       vmx_config.region_size, VMXCAP_BASIC_MEMTYPE(basic));
 		return -EOPNOTSUPP;
 	}
-	rdmsrq(MSR_IA32_VMX_MISC, vmx_config.misc);
 	rdmsrq(MSR_IA32_VMX_CR0_FIXED0, vmx_config.cr0_fixed0);
-	rdmsrq(MSR_IA32_VMX_CR0_FIXED1, vmx_config.cr0_fixed1);
 	rdmsrq(MSR_IA32_VMX_CR4_FIXED0, vmx_config.cr4_fixed0);
 	rdmsrq(MSR_IA32_VMX_CR4_FIXED1, vmx_config.cr4_fixed1);
 	rdmsrq(MSR_IA32_SYSENTER_CS, vmx_config.host_sysenter_cs);

@@ -14,10 +14,9 @@ struct vmx_config {
 	u32 revision;			/* VMCS revision identifier */
 	u32 region_size;		/* bytes of a VMCS region, at most 4096 */
 	u64 ept_vpid;			/* IA32_VMX_EPT_VPID_CAP */
-	u64 misc;			/* IA32_VMX_MISC */
 	u64 ctl[NR_VMX_WORDS];		/* controls that every VMCS begins with */
-	u64 cr0_fixed0, cr0_fixed1;	/* must be 1, may be 1 */
-	u64 cr4_fixed0, cr4_fixed1;
+	u64 cr0_fixed0;			/* bits that must be 1 */
+	u64 cr4_fixed0, cr4_fixed1;	/* ... and those that may be */
 	/* Of the host, the same on all CPUs. */
 	u64 host_sysenter_cs, host_sysenter_eip, host_pat, host_efer;
 };

@@ -226,6 +226,7 @@ struct kvm {
 	int nr_vcpus;			/* READ_ONCE; published after xa_store */
 	int max_vcpus;
 	int max_vcpu_id;		/* IDs are below it */
+	int last_boosted;		/* index; racy, a hint */
 	bool max_vcpu_id_set;
 
 	/* Set-up by the monitor; under lock. */
@@ -309,6 +310,8 @@ struct kvm_vcpu {
 	enum kvm_vcpu_mode mode;	/* atomic; see kvm_vcpu_kick() */
 	unsigned long requests;		/* bits of enum kvm_request; atomic */
 	struct rcuwait wait;		/* a halted vCPU sleeps here */
+	struct pid __rcu *runner;	/* the thread of the last KVM_RUN */
+	bool preempted;			/* the thread wants its CPU back */
 	struct pid __rcu *pid;		/* of the thread that ran it last */
 	sigset_t sigset;
 	bool sigset_active;
@@ -708,6 +711,11 @@ bool kvm_cr0_valid(unsigned long cr0);
 bool kvm_cr4_valid(struct kvm_vcpu *vcpu, unsigned long cr4);
 void kvm_update_dr7(struct kvm_vcpu *vcpu);
 
+/*
+ * The guest spins, most likely for a lock: let a vCPU run that holds a place
+ * in the queue for a CPU. vCPU loaded, preemptible.
+ */
+void kvm_vcpu_on_spin(struct kvm_vcpu *vcpu);
 /* HLT executed: 1 resume, 0 to user space. */
 int kvm_emulate_halt(struct kvm_vcpu *vcpu);
 /* Fill kvm_run for KVM_EXIT_INTERNAL_ERROR; always 0. */

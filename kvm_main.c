@@ -82,6 +82,7 @@ static void vcpu_sched_in(struct preempt_notifier *pn, int cpu)
 {
 	struct kvm_vcpu *vcpu = preempted_vcpu(pn);
 
+	WRITE_ONCE(vcpu->preempted, false);
 	backend->vcpu_load(vcpu, cpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
 }
@@ -93,6 +94,7 @@ static void vcpu_sched_out(struct preempt_notifier *pn,
 
 	backend->vcpu_put(vcpu);
 	WRITE_ONCE(vcpu->cpu, -1);
+	WRITE_ONCE(vcpu->preempted, task_is_running(current));
 }
 
 static struct preempt_ops vcpu_preempt_ops = {
@@ -232,6 +234,7 @@ static struct kvm_vcpu *vcpu_create(struct kvm *kvm, int id)
 
 static void vcpu_destroy(struct kvm_vcpu *vcpu)
 {
+	put_pid(rcu_access_pointer(vcpu->runner));
 	kvm_vcpu_destroy(vcpu);
 	vcpu_free(vcpu);
 }

@@ -24,6 +24,7 @@
 	X(irq_window_exits, "interrupt-window exits")			\
 	X(nmi_window_exits, "NMI-window exits")				\
 	X(halt_exits, "HLT intercepted")				\
+	X(pause_exits, "PAUSE in a loop intercepted")			\
 	X(request_irq_exits, "returns to user space to inject")		\
 	X(irq_exits, "exits by host interrupts")			\
 	X(host_state_reload, "loads of guest state on a host CPU")	\

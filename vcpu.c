@@ -486,6 +486,18 @@ static void update_kvm_run(struct kvm_vcpu *vcpu)
 		vcpu->ev.user_irq < 0 && interrupt_possible(vcpu);
 }
 
+/* Another thread than last time: rare, but monitors may do so. */
+static void change_runner(struct kvm_vcpu *vcpu)
+{
+	struct pid *old = rcu_access_pointer(vcpu->runner);
+
+	rcu_assign_pointer(vcpu->runner, get_task_pid(current, PIDTYPE_PID));
+	if (!old)
+		return;
+	synchronize_rcu();
+	put_pid(old);
+}
+
 int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -494,6 +506,8 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	if (run->kvm_valid_regs || run->kvm_dirty_regs)
 		return -EINVAL;
 	run->flags = 0;
+	if (unlikely(rcu_access_pointer(vcpu->runner) != task_pid(current)))
+		change_runner(vcpu);
 
 	fpu_swap_kvm_fpstate(&vcpu->guest_fpu, true);
 	vcpu->fpu_loaded = true;
@@ -506,6 +520,38 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 
 	update_kvm_run(vcpu);
 	return r;
+}
+
+static bool yield_to_vcpu(struct kvm_vcpu *vcpu)
+{
+	struct task_struct *task;
+	bool yielded;
+
+	rcu_read_lock();
+	task = get_pid_task(rcu_dereference(vcpu->runner), PIDTYPE_PID);
+	rcu_read_unlock();
+	if (!task)
+		return false;
+	yielded = yield_to(task, true) > 0;
+	put_task_struct(task);
+	return yielded;
+}
+
+void kvm_vcpu_on_spin(struct kvm_vcpu *me)
+{
+	struct kvm *kvm = me->kvm;
+	int n = READ_ONCE(kvm->nr_vcpus), last = READ_ONCE(kvm->last_boosted);
+	struct kvm_vcpu *vcpu;
+	int i;
+
+	for (i = 1; i <= n; i++) {
+		vcpu = xa_load(&kvm->vcpus, (last + i) % n);
+		if (!vcpu || vcpu == me || !READ_ONCE(vcpu->preempted) ||
+		    !yield_to_vcpu(vcpu))
+			continue;
+		WRITE_ONCE(kvm->last_boosted, (last + i) % n);
+		return;
+	}
 }
 
 /* Something that ends HLT waits here, where user space would not look. */

@@ -104,6 +104,18 @@ int vmx_enter(unsigned long *regs, unsigned long *host_rsp, bool resume);
 void vmx_call_handler(unsigned long handler);
 extern const char vmx_exit_point[];
 
+/*
+ * "PAUSE-Loop Exiting": an exit after so many TSC cycles of a loop in which
+ * no two PAUSEs are further apart than the gap. A lock whose owner runs is
+ * rarely held for as long as the window.
+ */
+static unsigned int ple_gap = 128;
+module_param(ple_gap, uint, 0444);
+MODULE_PARM_DESC(ple_gap, "TSC cycles between two PAUSEs of one loop");
+static unsigned int ple_window = 4096;
+module_param(ple_window, uint, 0444);
+MODULE_PARM_DESC(ple_window, "TSC cycles that a guest may spin before an exit");
+
 static DEFINE_PER_CPU(struct loaded_vmcs *, current_vmcs);
 static DEFINE_PER_CPU(struct list_head, loaded_vmcss);
 
@@ -1762,6 +1774,16 @@ static int handle_nop(struct kvm_vcpu *vcpu)
 	return vmx_skip_instruction(vcpu);
 }
 
+static int handle_pause(struct kvm_vcpu *vcpu)
+{
+	int r = vmx_skip_instruction(vcpu);
+
+	vcpu->stat.pause_exits++;
+	if (r > 0)
+		kvm_vcpu_on_spin(vcpu);
+	return r;
+}
+
 static int handle_rdpmc(struct kvm_vcpu *vcpu)
 {
 	/* No counter exists. */
@@ -2010,6 +2032,7 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_INVEPT]			= handle_undefined,
 	[EXIT_REASON_INVVPID]			= handle_undefined,
 	[EXIT_REASON_WBINVD]			= handle_nop,
+	[EXIT_REASON_PAUSE_INSTRUCTION]		= handle_pause,
 	[EXIT_REASON_XSETBV]			= handle_xsetbv,
 	[EXIT_REASON_PML_FULL]			= handle_ignored,
 	[EXIT_REASON_VMFUNC]			= handle_undefined,
@@ -2139,6 +2162,10 @@ static void vmcs_init_controls(struct vcpu_vmx *vmx)
 		vmcs_write16(VPID, vmx->vpid);
 	if (vmx_has(VMX_CTL_CPU2_ENABLE_XSAVES))
 		vmcs_write64(XSS_EXITING_BITMAP, 0);
+	if (vmx_has(VMX_CTL_CPU2_PAUSE_LOOP_EXITING)) {
+		vmcs_write32(PLE_GAP, ple_gap);
+		vmcs_write32(PLE_WINDOW, ple_window);
+	}
 	if (vmx->pml) {
 		vmcs_write64(PML_ADDRESS, __pa(vmx->pml));
 		vmcs_write16(PML_INDEX, PML_ENTRIES - 1);

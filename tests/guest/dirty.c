@@ -264,6 +264,27 @@ TEST(moved_slot)
 	vm_free(v->vm);
 }
 
+/* Moving and turning the log on or off in one call. */
+TEST(moved_slot_begins_to_log)
+{
+	u8 *mem = mem_alloc(500 * 4096);
+	struct vcpu *v = lister(500, 0, mem);
+	u32 i;
+
+	for (i = 0; i < 3; i++) {
+		touch_random(v, 500, 50, STORE_BYTE);
+		memset(want, 0, sizeof(want));
+		vm_slot(v->vm, 1, LOGGED + 0x2000000, 500 * 4096, mem, 0);
+		vm_slot(v->vm, 1, LOGGED, 500 * 4096, mem,
+			KVM_MEM_LOG_DIRTY_PAGES);
+		touch_random(v, 500, 50, STORE_BYTE);
+		check_log(v, 500);
+		touch_random(v, 500, 50, STORE_BYTE);
+		check_log(v, 500);
+	}
+	vm_free(v->vm);
+}
+
 TEST(bad_requests)
 {
 	struct vcpu *v = lister(100, KVM_MEM_LOG_DIRTY_PAGES, NULL);

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM_SET_GUEST_DEBUG: a monitor that steps through its guest, and stops it at
+ * INT3 instructions and breakpoints of its own.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "guest.h"
+
+#define DR6_BS	BIT(14)
+
+static volatile u64 result;
+
+/* Instructions one after the other, with an address for each. */
+void g_steps(void);
+extern const u8 step_0[], step_1[], step_2[], step_3[], step_4[], step_5[],
+	step_6[], step_7[], step_8[];
+asm(".pushsection .text\n"
+    "g_steps:\n"
+    "step_0:	xorl %eax, %eax\n"
+    "step_1:	movl $7, %ebx\n"
+    "step_2:	cpuid\n"		/* handled without leaving the kernel */
+    "step_3:	pushq %rbx\n"
+    "step_4:	popq %rcx\n"
+    "step_5:	sti\n"
+    "step_6:	cli\n"
+    "step_7:	movl %ebx, result(%rip)\n"
+    "step_8:	ret\n"
+    ".popsection");
+
+static const u8 * const steps[] = {
+	step_0, step_1, step_2, step_3, step_4, step_5, step_6, step_7, step_8,
+};
+
+static int debug_try(struct vcpu *v, u32 control, u64 dr0, u64 dr7)
+{
+	struct kvm_guest_debug debug = { .control = control };
+
+	debug.arch.debugreg[0] = dr0;
+	debug.arch.debugreg[7] = dr7;
+	return ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug);
+}
+
+static void debug_set(struct vcpu *v, u32 control, u64 dr0, u64 dr7)
+{
+	WORKS(debug_try(v, control ? control | KVM_GUESTDBG_ENABLE : 0, dr0,
+			dr7));
+}
+
+/* The next exit must be a debug exit, before the instruction at pc. */
+static void stops_at(struct vcpu *v, u32 exception, u64 pc)
+{
+	vcpu_until(v, KVM_EXIT_DEBUG);
+	EQ(v->run->debug.arch.exception, exception);
+	EQ(v->run->debug.arch.pc, pc);
+	EQ(get_rip(v), pc);
+}
+
+static void g_step(void)
+{
+	guest_sync(0);
+	g_steps();
+	G_EQ(!result, 0);
+}
+
+TEST(single_step)
+{
+	struct vcpu *v = guest_start(g_step);
+	struct kvm_regs regs;
+	u32 i;
+
+	need_cap(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu_until(v, STOP_SYNC);
+	debug_set(v, KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	/* The call itself, and what the compiler puts before it. */
+	for (i = 0; i < 50 && get_rip(v) != (u64)steps[0]; i++) {
+		vcpu_until(v, KVM_EXIT_DEBUG);
+		EQ(v->run->debug.arch.exception, VEC_DB);
+	}
+	EQ(get_rip(v), (u64)steps[0]);
+	for (i = 1; i < ARRAY_SIZE(steps); i++) {
+		stops_at(v, VEC_DB, (u64)steps[i]);
+		EQ(v->run->debug.arch.dr6 & DR6_BS, DR6_BS);
+		/* The trap flag is the monitor's business, not the guest's. */
+		get_regs(v, &regs);
+		EQ(regs.rflags & FLAG_TF, 0);
+	}
+	debug_set(v, 0, 0, 0);
+	vcpu_done(v);
+	vm_free(v->vm);
+}
+
+static volatile u32 traps;
+extern const u8 at_int3[];
+
+static void g_trapped(struct trap_frame *f)
+{
+	(void)f;
+	traps++;
+}
+
+static void g_int3(void)
+{
+	trap.handler[VEC_BP] = g_trapped;
+	guest_sync(0);
+	asm volatile("at_int3: int3");
+	G_EQ(traps, 0);
+	guest_sync(0);
+	asm volatile("int3");
+	G_EQ(traps, 1);
+}
+
+/* INT3 ends up with the monitor as long as it wants them. */
+TEST(software_breakpoint)
+{
+	struct vcpu *v = guest_start(g_int3);
+
+	need_cap(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu_until(v, STOP_SYNC);
+	debug_set(v, KVM_GUESTDBG_USE_SW_BP, 0, 0);
+	stops_at(v, VEC_BP, (u64)at_int3);
+	set_rip(v, (u64)at_int3 + 1);
+	vcpu_until(v, STOP_SYNC);
+	debug_set(v, 0, 0, 0);
+	vcpu_done(v);
+	vm_free(v->vm);
+}
+
+static void g_own_registers(void)
+{
+	write_dr0(0x1234);
+	guest_sync(0);
+	g_steps();
+	G_EQ(read_dr0(), 0x1234);
+	G_EQ(traps, 0);
+}
+
+/* Breakpoints of the monitor leave those of the guest alone. */
+TEST(hardware_breakpoint)
+{
+	struct vcpu *v = guest_start(g_own_registers);
+	u32 i;
+
+	need_cap(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu_until(v, STOP_SYNC);
+	for (i = 0; i < ARRAY_SIZE(steps); i += 4) {
+		debug_set(v, KVM_GUESTDBG_USE_HW_BP, (u64)steps[i], 0x402);
+		stops_at(v, VEC_DB, (u64)steps[i]);
+		EQ(v->run->debug.arch.dr6 & 0xf, 1);
+	}
+	debug_set(v, 0, 0, 0);
+	vcpu_done(v);
+	vm_free(v->vm);
+}
+
+TEST(step_with_breakpoint)
+{
+	struct vcpu *v = guest_start(g_step);
+
+	need_cap(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu_until(v, STOP_SYNC);
+	/* Both at a time: the breakpoint comes first. */
+	debug_set(v, KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP,
+		  (u64)steps[0], 0x402);
+	vcpu_until(v, KVM_EXIT_DEBUG);
+	EQ(v->run->debug.arch.exception, VEC_DB);
+	debug_set(v, 0, 0, 0);
+	vcpu_done(v);
+	vm_free(v->vm);
+}

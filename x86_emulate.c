@@ -17,11 +17,12 @@
  *
  * Locking: none; a context belongs to one vCPU at a time.
  *
- * Entry points: x86_decode_insn(), x86_emulate_insn(), x86_emulate_event().
+ * Entry points: x86_decode_insn(), x86_emulate_insn(), x86_emulate_event(),
+ * x86_emulate_task_switch().
  *
  * SDM: volume 1 chapter "Instruction Set Summary", volume 2 in whole, volume
- * 3 chapters "Protection", "Interrupt and Exception Handling", "8086
- * Emulation".
+ * 3 chapters "Protection", "Interrupt and Exception Handling", "Task
+ * Management", "8086 Emulation".
  */
 #ifdef __KERNEL__
 #include <linux/string.h>
@@ -55,12 +56,16 @@
 #define FL_FIXED	(1u << 1)
 #define FL_SZP		(FL_SF | FL_ZF | FL_PF)
 #define FL_ARITH	(FL_SZP | FL_OF | FL_AF | FL_CF)
+/* All that an image of EFLAGS can set. */
+#define FL_IMAGE	(FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | \
+			 FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)
 
 #define CR0_PE		(1u << 0)
 #define CR0_MP		(1u << 1)
 #define CR0_EM		(1u << 2)
 #define CR0_TS		(1u << 3)
 #define CR0_AM		(1u << 18)
+#define CR0_PG		(1u << 31)
 #define CR4_VME		(1u << 0)
 #define CR4_PVI		(1u << 1)
 #define CR4_TSD		(1u << 2)
@@ -72,6 +77,7 @@
 #define CR4_FSGSBASE	(1u << 16)
 #define CR4_OSXSAVE	(1u << 18)
 #define DR7_GD		(1u << 13)
+#define DR7_LOCAL	0x155u		/* L0 to L3, LE */
 #define EFER_SCE	(1u << 0)
 #define EFER_LME	(1u << 8)
 #define EFER_LMA	(1u << 10)
@@ -1266,6 +1272,7 @@ static void reset_results(struct x86_emulate_ctxt *ctxt)
 	ctxt->batch = 0;
 	ctxt->ext = 0;
 	ctxt->trap = ctxt->halted = ctxt->mode_changed = false;
+	ctxt->task_switched = ctxt->task_trap = false;
 	ctxt->exception.has_error = false;
 	ctxt->exception.cr2 = 0;
 }
@@ -3610,6 +3617,412 @@ static int op_load_far(struct x86_emulate_ctxt *ctxt)
 	return rc;
 }
 
+/* ---- Task switches --------------------------------------------------- */
+
+/*
+ * Figures "32-Bit Task-State Segment (TSS)" and "16-Bit TSS Format". General
+ * and segment registers are in the order of their encodings; what a task
+ * leaves behind when it is left lies between @ip and @ldt.
+ */
+struct tss_format {
+	u8 bytes;		/* of a slot */
+	u8 size;		/* of the fixed part */
+	u8 ip, flags, regs, segs, nr_segs, ldt;
+};
+
+#define TSS32_SIZE	104
+#define TSS32_CR3	28
+#define TSS32_TRAP	100
+
+static const struct tss_format tss16 = {
+	.bytes = 2, .size = 44, .ip = 14, .flags = 16, .regs = 18,
+	.segs = 34, .nr_segs = 4, .ldt = 42,
+};
+static const struct tss_format tss32 = {
+	.bytes = 4, .size = TSS32_SIZE, .ip = 32, .flags = 36, .regs = 40,
+	.segs = 72, .nr_segs = 6, .ldt = 96,
+};
+
+struct task {
+	const struct tss_format *format;
+	struct descriptor desc;
+	u8 tss[TSS32_SIZE];
+};
+
+static const struct tss_format *tss_format(u32 attr)
+{
+	return attr & 8 ? &tss32 : &tss16;
+}
+
+static u32 task_get(const struct task *t, unsigned int off, unsigned int bytes)
+{
+	u32 val = 0;
+
+	memcpy(&val, t->tss + off, bytes);
+	return val;
+}
+
+static void task_put(struct task *t, unsigned int off, unsigned int bytes,
+		     u32 val)
+{
+	memcpy(t->tss + off, &val, bytes);
+}
+
+/* By CALL, or by an event: the new task can return to the old one. */
+static bool task_nests(const struct x86_task_switch *sw)
+{
+	return sw->reason == X86_TASK_CALL || sw->reason == X86_TASK_GATE;
+}
+
+/*
+ * Table "Exception Conditions Checked During a Task Switch", the part about
+ * the new TSS's descriptor. The privilege to use it was checked before.
+ */
+static int task_find(struct x86_emulate_ctxt *ctxt,
+		     const struct x86_task_switch *sw, struct task *new)
+{
+	bool back = sw->reason == X86_TASK_IRET, busy;
+	u8 vector = back ? X86_EXC_TS : X86_EXC_GP;
+	u16 sel = sw->selector;
+	u32 attr;
+	int rc;
+
+	if (null_selector(sel) || (sel & SEL_TI))
+		return sel_fault(ctxt, vector, sel);
+	rc = read_descriptor(ctxt, sel, vector, &new->desc);
+	if (rc)
+		return rc;
+	attr = new->desc.seg.attr;
+	busy = attr & DESC_BUSY;
+	/* Of the four types, one bit tells the width and one "busy". */
+	if ((attr & (X86_SEG_ATTR_S | X86_SEG_ATTR_TYPE) & ~(8u | DESC_BUSY)) !=
+	    DESC_TSS16 || busy != back)
+		return sel_fault(ctxt, vector, sel);
+	if (!desc_present(&new->desc))
+		return sel_fault(ctxt, X86_EXC_NP, sel);
+	new->format = tss_format(attr);
+	if (new->desc.seg.limit < new->format->size - 1u)
+		return sel_fault(ctxt, X86_EXC_TS, sel);
+	return X86EMUL_OK;
+}
+
+/* The old task, as far as it is in memory: it is about to be written. */
+static int task_current(struct x86_emulate_ctxt *ctxt, struct task *old)
+{
+	struct x86_segment tr;
+	unsigned int ip;
+	int rc;
+
+	ctxt->ops->get_segment(ctxt, X86_SEG_TR, &tr);
+	rc = read_descriptor(ctxt, tr.selector, X86_EXC_TS, &old->desc);
+	if (rc)
+		return rc;
+	/* TR remembers what its descriptor may no longer say. */
+	old->desc.seg = tr;
+	old->format = tss_format(tr.attr);
+	if (tr.limit < old->format->size - 1u)
+		return sel_fault(ctxt, X86_EXC_TS, tr.selector);
+	ip = old->format->ip;
+	return ctxt->ops->read(ctxt, tr.base + ip, old->tss + ip,
+			       old->format->ldt - ip,
+			       X86_ACC_SYSTEM | X86_ACC_WRITE);
+}
+
+static int task_read(struct x86_emulate_ctxt *ctxt, struct task *t)
+{
+	return ctxt->ops->read(ctxt, t->desc.seg.base, t->tss, t->format->size,
+			       X86_ACC_SYSTEM);
+}
+
+/* Would a write to the type field of a descriptor fault? */
+static int probe_busy(struct x86_emulate_ctxt *ctxt,
+		      const struct descriptor *d)
+{
+	return ctxt->ops->probe_write(ctxt, d->lin + 5, 1, X86_ACC_SYSTEM);
+}
+
+static int set_busy(struct x86_emulate_ctxt *ctxt, const struct descriptor *d,
+		    bool busy)
+{
+	u8 access = (d->lo >> 40 & ~DESC_BUSY) | (busy ? DESC_BUSY : 0);
+
+	return ctxt->ops->write(ctxt, d->lin + 5, &access, 1, X86_ACC_SYSTEM);
+}
+
+/* All that can fault before the switch is committed. */
+static int task_prepare(struct x86_emulate_ctxt *ctxt,
+			const struct x86_task_switch *sw, struct task *old,
+			struct task *new)
+{
+	int rc = task_find(ctxt, sw, new);
+
+	if (!rc)
+		rc = task_current(ctxt, old);
+	if (!rc)
+		rc = task_read(ctxt, new);
+	if (!rc && task_nests(sw))
+		rc = ctxt->ops->probe_write(ctxt, new->desc.seg.base, 2,
+					    X86_ACC_SYSTEM);
+	else if (!rc)
+		rc = probe_busy(ctxt, &old->desc);
+	if (!rc && sw->reason != X86_TASK_IRET)
+		rc = probe_busy(ctxt, &new->desc);
+	return rc;
+}
+
+static int task_save(struct x86_emulate_ctxt *ctxt,
+		     const struct x86_task_switch *sw, struct task *t)
+{
+	const struct tss_format *f = t->format;
+	u64 flags = ctxt->flags;
+	struct x86_segment s;
+	unsigned int n;
+
+	if (sw->reason == X86_TASK_IRET)
+		flags &= ~(u64)FL_NT;
+	task_put(t, f->ip, f->bytes, ctxt->next_rip);
+	task_put(t, f->flags, f->bytes, flags);
+	for (n = 0; n < 8; n++)
+		task_put(t, f->regs + n * f->bytes, f->bytes, ctxt->regs[n]);
+	for (n = 0; n < f->nr_segs; n++) {
+		ctxt->ops->get_segment(ctxt, n, &s);
+		task_put(t, f->segs + n * f->bytes, 2, s.selector);
+	}
+	return ctxt->ops->write(ctxt, t->desc.seg.base + f->ip, t->tss + f->ip,
+				f->ldt - f->ip, X86_ACC_SYSTEM);
+}
+
+/* What is left in memory of the old task, and of where the new one came from. */
+static int task_leave(struct x86_emulate_ctxt *ctxt,
+		      const struct x86_task_switch *sw, struct task *old,
+		      struct task *new)
+{
+	int rc = task_save(ctxt, sw, old);
+
+	if (!rc && task_nests(sw))
+		rc = ctxt->ops->write(ctxt, new->desc.seg.base,
+				      &old->desc.seg.selector, 2,
+				      X86_ACC_SYSTEM);
+	else if (!rc)
+		rc = set_busy(ctxt, &old->desc, false);
+	if (!rc && sw->reason != X86_TASK_IRET)
+		rc = set_busy(ctxt, &new->desc, true);
+	/* By IRET a task may return to itself. */
+	return rc ? rc : task_read(ctxt, new);
+}
+
+/* Tables, TR and CR0; a CR3 that is refused leaves the old task running. */
+static int task_control(struct x86_emulate_ctxt *ctxt, struct task *new)
+{
+	u64 dr7 = ctxt->ops->get_dr(ctxt, 7), cr0 = ctxt->ops->get_cr(ctxt, 0);
+	int rc = X86EMUL_OK;
+
+	if ((cr0 & CR0_PG) && new->format == &tss32)
+		rc = ctxt->ops->set_cr(ctxt, 3, task_get(new, TSS32_CR3, 4));
+	if (rc)
+		return rc;
+	new->desc.seg.attr |= DESC_BUSY;
+	rc = ctxt->ops->set_segment(ctxt, X86_SEG_TR, &new->desc.seg);
+	if (!rc)
+		rc = ctxt->ops->set_cr(ctxt, 0, cr0 | CR0_TS);
+	if (!rc && (dr7 & DR7_LOCAL))
+		rc = ctxt->ops->set_dr(ctxt, 7, dr7 & ~(u64)DR7_LOCAL);
+	return rc;
+}
+
+/* General registers; bits that a 16-bit TSS does not have become 0. */
+static void task_registers(struct x86_emulate_ctxt *ctxt,
+			   const struct x86_task_switch *sw,
+			   const struct task *new)
+{
+	const struct tss_format *f = new->format;
+	unsigned int n;
+
+	for (n = 0; n < 8; n++)
+		set_gpr(ctxt, n, 8,
+			task_get(new, f->regs + n * f->bytes, f->bytes));
+	ctxt->next_rip = task_get(new, f->ip, f->bytes);
+	ctxt->flags = (task_get(new, f->flags, f->bytes) & FL_IMAGE) | FL_FIXED;
+	if (task_nests(sw))
+		ctxt->flags |= FL_NT;
+}
+
+/* A selector without a segment, as a register is left when a check fails. */
+static int hold_selector(struct x86_emulate_ctxt *ctxt, unsigned int seg,
+			 u16 sel)
+{
+	struct x86_segment s = {
+		.selector = sel, .attr = X86_SEG_ATTR_UNUSABLE,
+	};
+
+	if (seg == X86_SEG_SS)
+		s.attr |= ctxt->cpl << X86_SEG_ATTR_DPL_SHIFT;
+	/* CS cannot be unusable; nothing will be fetched through it. */
+	if (seg == X86_SEG_CS)
+		s.attr = 0x409b | ctxt->cpl << X86_SEG_ATTR_DPL_SHIFT;
+	return ctxt->ops->set_segment(ctxt, seg, &s);
+}
+
+static int task_ldt(struct x86_emulate_ctxt *ctxt, u16 sel)
+{
+	struct descriptor d;
+	int rc;
+
+	if (null_selector(sel))
+		return X86EMUL_OK;
+	if (sel & SEL_TI)
+		return sel_fault(ctxt, X86_EXC_TS, sel);
+	rc = read_descriptor(ctxt, sel, X86_EXC_TS, &d);
+	if (rc)
+		return rc;
+	if ((d.seg.attr & (X86_SEG_ATTR_S | X86_SEG_ATTR_TYPE)) != DESC_LDT ||
+	    !desc_present(&d))
+		return sel_fault(ctxt, X86_EXC_TS, sel);
+	return ctxt->ops->set_segment(ctxt, X86_SEG_LDTR, &d.seg);
+}
+
+/* Its RPL has become the CPL. */
+static int task_cs(struct x86_emulate_ctxt *ctxt, u16 sel)
+{
+	struct descriptor d;
+	int rc;
+
+	if (null_selector(sel))
+		return sel_fault(ctxt, X86_EXC_TS, sel);
+	rc = read_descriptor(ctxt, sel, X86_EXC_TS, &d);
+	if (rc)
+		return rc;
+	if (!desc_code(&d) ||
+	    (desc_conforming(&d) ? desc_dpl(&d) > ctxt->cpl :
+				   desc_dpl(&d) != ctxt->cpl))
+		return sel_fault(ctxt, X86_EXC_TS, sel);
+	if (!desc_present(&d))
+		return sel_fault(ctxt, X86_EXC_NP, sel);
+	rc = mark_descriptor(ctxt, &d, X86_SEG_ATTR_ACCESSED);
+	return rc ? rc : ctxt->ops->set_segment(ctxt, X86_SEG_CS, &d.seg);
+}
+
+/* The checks of MOV, but what is wrong with a selector is an invalid TSS. */
+static int task_segment(struct x86_emulate_ctxt *ctxt, unsigned int seg,
+			u16 sel)
+{
+	int rc;
+
+	if (ctxt->mode == X86_MODE_VM86)
+		return load_segment_real(ctxt, seg, sel);
+	if (seg == X86_SEG_LDTR)
+		return task_ldt(ctxt, sel);
+	if (seg == X86_SEG_CS)
+		return task_cs(ctxt, sel);
+	rc = load_segment(ctxt, seg, sel);
+	if (rc == X86EMUL_FAULT && ctxt->exception.vector == X86_EXC_GP)
+		return sel_fault(ctxt, X86_EXC_TS, sel);
+	return rc;
+}
+
+/*
+ * "Task Switching", the last step: what is wrong with a segment is found when
+ * the new task is there already. The first fault counts; the registers after
+ * it are loaded all the same.
+ */
+static int task_segments(struct x86_emulate_ctxt *ctxt, const struct task *new)
+{
+	static const u8 order[] = {
+		X86_SEG_LDTR, X86_SEG_CS, X86_SEG_SS, X86_SEG_DS, X86_SEG_ES,
+		X86_SEG_FS, X86_SEG_GS,
+	};
+	const struct tss_format *f = new->format;
+	struct x86_emul_exception first;
+	enum x86_emul_mode mode = ctxt->mode;
+	int rc, result = X86EMUL_OK;
+	unsigned int n;
+
+	for (n = 0; n < sizeof(order); n++) {
+		unsigned int seg = order[n];
+		u16 sel = seg == X86_SEG_LDTR ? task_get(new, f->ldt, 2) :
+			  seg >= f->nr_segs ? 0 :
+			  task_get(new, f->segs + seg * f->bytes, 2);
+
+		/* LDTR is no register of virtual-8086 mode. */
+		ctxt->mode = seg == X86_SEG_LDTR ? X86_MODE_PROT32 : mode;
+		rc = hold_selector(ctxt, seg, sel);
+		if (!rc)
+			rc = task_segment(ctxt, seg, sel);
+		if (rc == X86EMUL_FAULT && !result)
+			first = ctxt->exception;
+		else if (rc && rc != X86EMUL_FAULT)
+			return rc;
+		result |= rc;
+	}
+	if (result)
+		ctxt->exception = first;
+	return result;
+}
+
+/* What remains to be done in the new task; a fault is the new task's. */
+static int task_enter(struct x86_emulate_ctxt *ctxt,
+		      const struct x86_task_switch *sw, const struct task *new)
+{
+	const struct tss_format *f = new->format;
+	struct x86_segment cs;
+	int rc;
+
+	ctxt->cpl = task_get(new, f->segs + X86_SEG_CS * f->bytes, 2) & SEL_RPL;
+	ctxt->mode = X86_MODE_PROT32;
+	if (ctxt->flags & FL_VM) {
+		ctxt->cpl = 3;
+		ctxt->mode = X86_MODE_VM86;
+	}
+	rc = task_segments(ctxt, new);
+	if (rc)
+		return rc;
+	ctxt->ops->get_segment(ctxt, X86_SEG_CS, &cs);
+	if (ctxt->next_rip > cs.limit)
+		return gp(ctxt, ctxt->ext);
+	if (sw->has_error)
+		rc = push_partial(ctxt, sw->error, f->bytes, f->bytes);
+	ctxt->task_trap = f == &tss32 && (task_get(new, TSS32_TRAP, 2) & 1);
+	return rc;
+}
+
+/*
+ * "Task Switching". Before the first write a fault leaves everything as it
+ * was; afterwards the registers are the new task's, whatever the result, so
+ * they are committed here. next_rip and flags are what the old task is to go
+ * on with.
+ */
+static int task_switch(struct x86_emulate_ctxt *ctxt,
+		       const struct x86_task_switch *sw)
+{
+	struct task old, new;
+	int rc = task_prepare(ctxt, sw, &old, &new);
+
+	if (!rc)
+		rc = task_leave(ctxt, sw, &old, &new);
+	if (!rc)
+		rc = task_control(ctxt, &new);
+	if (rc)
+		return rc;
+	ctxt->task_switched = true;
+	ctxt->mode_changed = true;
+	task_registers(ctxt, sw, &new);
+	rc = task_enter(ctxt, sw, &new);
+	ctxt->rip = ctxt->next_rip;
+	ctxt->rflags = ctxt->flags;
+	return rc;
+}
+
+int x86_emulate_task_switch(struct x86_emulate_ctxt *ctxt,
+			    const struct x86_task_switch *sw)
+{
+	reset_results(ctxt);
+	reset_insn(&ctxt->insn);
+	ctxt->ext = sw->external;
+	ctxt->next_rip = (u32)(ctxt->rip + sw->insn_len);
+	ctxt->flags = ctxt->rflags;
+	return task_switch(ctxt, sw);
+}
+
 /* ---- Execute: far control transfer ----------------------------------- */
 
 /* "Checking Caller Access Privileges" for a code segment reached directly */
@@ -3894,13 +4307,13 @@ static int far_gate(struct x86_emulate_ctxt *ctxt, struct descriptor *gate,
 static int far_task(struct x86_emulate_ctxt *ctxt, struct descriptor *d,
 		    u16 sel, bool call)
 {
-	if (!ctxt->ops->task_switch)
-		return X86EMUL_UNHANDLEABLE;
+	struct x86_task_switch sw = {
+		.selector = sel, .reason = call ? X86_TASK_CALL : X86_TASK_JMP,
+	};
+
 	if (desc_type(d) == DESC_TASK_GATE)
-		sel = gate_selector(d);
-	ctxt->mode_changed = true;
-	return ctxt->ops->task_switch(ctxt, sel, call ? X86_TASK_CALL :
-				      X86_TASK_JMP, false, 0);
+		sw.selector = gate_selector(d);
+	return task_switch(ctxt, &sw);
 }
 
 static int far_system(struct x86_emulate_ctxt *ctxt, struct descriptor *d,
@@ -4171,9 +4584,7 @@ static int return_vm86(struct x86_emulate_ctxt *ctxt, struct far_return *r)
 		return rc;
 	ctxt->cpl = 3;
 	ctxt->mode_changed = true;
-	ctxt->flags = (r->flags & (FL_ARITH | FL_TF | FL_IF | FL_DF |
-		       FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF |
-		       FL_VIP | FL_ID)) | FL_FIXED;
+	ctxt->flags = (r->flags & FL_IMAGE) | FL_FIXED;
 	set_gpr(ctxt, X86_RSP, 4, r->rsp);
 	ctxt->next_rip = r->rip;
 	return X86EMUL_OK;
@@ -4203,20 +4614,15 @@ static int iret_protected(struct x86_emulate_ctxt *ctxt, struct far_return *r)
 
 static int iret_task(struct x86_emulate_ctxt *ctxt)
 {
-	u16 link = 0;
+	struct x86_task_switch sw = { .reason = X86_TASK_IRET };
 	struct x86_segment tr;
 	int rc;
 
-	if (mode64(ctxt) || long_mode(ctxt))
+	if (long_mode(ctxt))
 		return gp(ctxt, 0);
-	if (!ctxt->ops->task_switch)
-		return X86EMUL_UNHANDLEABLE;
 	ctxt->ops->get_segment(ctxt, X86_SEG_TR, &tr);
-	rc = ctxt->ops->read(ctxt, tr.base, &link, 2, X86_ACC_SYSTEM);
-	if (rc)
-		return rc;
-	ctxt->mode_changed = true;
-	return ctxt->ops->task_switch(ctxt, link, X86_TASK_IRET, false, 0);
+	rc = ctxt->ops->read(ctxt, tr.base, &sw.selector, 2, X86_ACC_SYSTEM);
+	return rc ? rc : task_switch(ctxt, &sw);
 }
 
 static int iret(struct x86_emulate_ctxt *ctxt)
@@ -4458,6 +4864,17 @@ static int event_through(struct x86_emulate_ctxt *ctxt, const struct event *e,
 	return X86EMUL_OK;
 }
 
+static int event_task(struct x86_emulate_ctxt *ctxt, const struct event *e,
+		      const struct descriptor *gate)
+{
+	struct x86_task_switch sw = {
+		.selector = gate_selector(gate), .reason = X86_TASK_GATE,
+		.has_error = e->has_error, .error = e->error,
+	};
+
+	return task_switch(ctxt, &sw);
+}
+
 /* "Interrupt 1, INT n": delivery in all modes; returns to next_rip. */
 static int deliver(struct x86_emulate_ctxt *ctxt, const struct event *e)
 {
@@ -4469,14 +4886,8 @@ static int deliver(struct x86_emulate_ctxt *ctxt, const struct event *e)
 	rc = event_gate(ctxt, e, &gate);
 	if (rc)
 		return rc;
-	if (desc_type(&gate) == DESC_TASK_GATE) {
-		if (!ctxt->ops->task_switch)
-			return X86EMUL_UNHANDLEABLE;
-		ctxt->mode_changed = true;
-		return ctxt->ops->task_switch(ctxt, gate_selector(&gate),
-					      X86_TASK_GATE, e->has_error,
-					      e->error);
-	}
+	if (desc_type(&gate) == DESC_TASK_GATE)
+		return event_task(ctxt, e, &gate);
 	rc = event_cs(ctxt, &gate, &cs);
 	return rc ? rc : event_through(ctxt, e, &gate, &cs);
 }
@@ -5322,7 +5733,8 @@ static int emulate_once(struct x86_emulate_ctxt *ctxt)
 
 static void commit(struct x86_emulate_ctxt *ctxt)
 {
-	ctxt->trap = ctxt->rflags & FL_TF;
+	/* A task's TF does not trap the switch that leaves it. */
+	ctxt->trap = (ctxt->rflags & FL_TF) && !ctxt->task_switched;
 	ctxt->rip = ctxt->next_rip;
 	ctxt->rflags = ctxt->flags;
 }

@@ -43,7 +43,8 @@ struct x86_opcode;
  * OK		done; regs, rip and rflags hold the new state.
  * FAULT	the event in ctxt->exception is to be delivered.  regs, rip and
  *		rflags hold the state to deliver it in: unchanged, but for the
- *		finished iterations of a repeated string instruction.
+ *		finished iterations of a repeated string instruction, and after
+ *		a task switch, whose last checks are made in the new task.
  * IO_NEEDED	an operation needs user space before it can answer.  State as
  *		for FAULT.  Call again; the operation then answers.
  * UNHANDLEABLE	the instruction is not in the tables; nothing has changed.
@@ -117,11 +118,6 @@ struct x86_segment {
 #define X86_ACC_WRITE	0x1u	/* read: a write to the same place follows */
 #define X86_ACC_SYSTEM	0x2u	/* implicit supervisor access: GDT, IDT, TSS */
 #define X86_ACC_LOCK	0x4u	/* read: a cmpxchg of the same place follows */
-
-/* Why a task switch happens. */
-enum x86_task_reason {
-	X86_TASK_CALL, X86_TASK_IRET, X86_TASK_JMP, X86_TASK_GATE,
-};
 
 /*
  * Operations.  Those that return int return an x86_emul_result, never
@@ -218,13 +214,6 @@ struct x86_emulate_ops {
 	int (*hypercall)(struct x86_emulate_ctxt *ctxt);
 	/* (opt) IRET has been executed: NMIs are no longer blocked. */
 	void (*unblock_nmi)(struct x86_emulate_ctxt *ctxt);
-	/*
-	 * (opt) Switches tasks.  The outgoing task's state is regs, next_rip
-	 * and flags of @ctxt, and the segments; so is the incoming one's.
-	 */
-	int (*task_switch)(struct x86_emulate_ctxt *ctxt, u16 selector,
-			   enum x86_task_reason reason, bool has_error,
-			   u32 error);
 };
 
 /* An event to deliver to the guest. */
@@ -331,6 +320,8 @@ struct x86_emulate_ctxt {
 	bool trap;		/* RFLAGS.TF was set: #DB is due (OK, RESTART) */
 	bool halted;		/* HLT has been executed */
 	bool mode_changed;	/* mode and cpl may differ: CR0, CS, IRET, ... */
+	bool task_switched;	/* also with FAULT: the new task's fault */
+	bool task_trap;		/* the new task's T flag: #DB with DR6.BT is due */
 
 	/* Private to the emulator. */
 	struct x86_insn insn;
@@ -361,6 +352,28 @@ enum x86_event_kind {
  */
 int x86_emulate_event(struct x86_emulate_ctxt *ctxt, u8 vector,
 		      enum x86_event_kind kind, bool has_error, u32 error);
+
+/* Why a task switch happens; GATE: an event found a task gate in the IDT. */
+enum x86_task_reason {
+	X86_TASK_CALL, X86_TASK_IRET, X86_TASK_JMP, X86_TASK_GATE,
+};
+
+struct x86_task_switch {
+	u16 selector;		/* of the new task's TSS */
+	enum x86_task_reason reason;
+	bool external;		/* by no instruction: bit EXT of error codes */
+	u8 insn_len;		/* of the instruction, which is then done */
+	bool has_error;		/* the event pushes an error code */
+	u32 error;
+};
+
+/*
+ * A task switch that the processor leaves to us half-way: the gate, if there
+ * is one, has been read and checked.  The caller fills the context as for an
+ * instruction.
+ */
+int x86_emulate_task_switch(struct x86_emulate_ctxt *ctxt,
+			    const struct x86_task_switch *sw);
 
 /* Exception vectors. */
 #define X86_EXC_DE	0

@@ -19,6 +19,7 @@
 #define GDT		0x10000u
 #define IDT		0x11000u
 #define TSS		0x12000u
+#define TSS_B		0x13000u
 #define MMIO		0x40000u	/* a page answered by user space */
 #define HOLE		0x50000u	/* a page that is not there */
 #define MEMORY		0x60000u
@@ -34,7 +35,6 @@ static struct machine {
 	bool plain, answered, lose_race;
 	unsigned int mmio_reads, mmio_writes, reads, writes, pio_items;
 	unsigned int needed, pio_calls;
-	u16 task;
 	u8 vec[32][64];
 } m;
 
@@ -266,18 +266,6 @@ static int t_hlt(struct x86_emulate_ctxt *c)
 	return X86EMUL_OK;
 }
 
-static int t_task_switch(struct x86_emulate_ctxt *c, u16 selector,
-			 enum x86_task_reason reason, bool has_error,
-			 u32 error)
-{
-	(void)c;
-	(void)reason;
-	(void)has_error;
-	(void)error;
-	m.task = selector;
-	return X86EMUL_OK;
-}
-
 static const struct x86_emulate_ops test_ops = {
 	.read = t_read, .write = t_write, .fetch = t_fetch,
 	.cmpxchg = t_cmpxchg, .probe_write = t_probe, .plain = t_plain,
@@ -287,7 +275,6 @@ static const struct x86_emulate_ops test_ops = {
 	.set_dr = t_set_dr, .get_xcr = t_get_xcr, .get_efer = t_get_efer,
 	.pio_in = t_pio_in, .pio_out = t_pio_out,
 	.get_vec = t_get_vec, .set_vec = t_set_vec, .hlt = t_hlt,
-	.task_switch = t_task_switch,
 };
 
 /* ---- Setting the machine up ------------------------------------------ */
@@ -296,7 +283,8 @@ enum {
 	SEL_CODE0 = 0x08, SEL_DATA0 = 0x10, SEL_CODE3 = 0x1b,
 	SEL_DATA3 = 0x23, SEL_CODE64 = 0x28, SEL_ABSENT = 0x30,
 	SEL_RO = 0x38, SEL_GATE = 0x43, SEL_TSS = 0x48, SEL_CODE16 = 0x50,
-	SEL_CONFORM = 0x58, SEL_LDT = 0x60, GDT_END = 0x68,
+	SEL_CONFORM = 0x58, SEL_LDT = 0x60, SEL_TSS_B = 0x68,
+	SEL_TASK = 0x70, GDT_END = 0x78,
 };
 
 static void put64(u64 at, u64 val)
@@ -323,7 +311,9 @@ static void put_gdt(void)
 	put64(GDT + SEL_RO, 0x00cf91000000ffff);
 	/* call gate, DPL 3, to CODE0:5000, one parameter */
 	put64(GDT + (SEL_GATE & ~3), 0x0000ec0100085000);
-	put64(GDT + SEL_TSS, 0x0000890120000067);
+	put64(GDT + SEL_TSS, 0x00008b0120000067);
+	put64(GDT + SEL_TSS_B, 0x0000890130000067);
+	put64(GDT + SEL_TASK, 0x0000e50000680000);
 	put64(GDT + SEL_CODE16, 0x00009b000000ffff);
 	put64(GDT + SEL_CONFORM, 0x00cf9f000000ffff);
 	put64(GDT + SEL_LDT, 0x0000820100000000);
@@ -1026,12 +1016,221 @@ TEST(gate_to_a_bad_stack)
 	EQ(m.c.exception.error, SEL_DATA3 & ~3);
 }
 
-TEST(task_gate)
+/* ---- Task switches --------------------------------------------------- */
+
+enum {			/* offsets in a 32-bit TSS */
+	T_LINK = 0, T_CR3 = 28, T_EIP = 32, T_FLAGS = 36, T_EAX = 40,
+	T_ESP = 56, T_EDI = 68, T_ES = 72, T_CS = 76, T_SS = 80, T_DS = 84,
+	T_LDT = 96, T_TRAP = 100,
+};
+
+static void put32(u64 at, u32 val)
+{
+	memcpy(m.mem + at, &val, 4);
+}
+
+/* Task B at rest, and A, at CPL 0, about to leave. */
+static void two_tasks(void)
 {
 	set_mode(P32, 0);
-	EQ(RUN("\xea\x00\x00\x00\x00\x48\x00"), X86EMUL_OK);
-	EQ(m.task, SEL_TSS);
-	CHECK(m.c.mode_changed);
+	m.dr[7] = 0x7ff;
+	m.c.regs[X86_RAX] = 0xaaaa0000;
+	m.c.regs[X86_RDI] = 0xdddd0000;
+	m.c.rflags = 2 | 1u << 8 | 1u << 9;		/* TF, IF */
+	put32(TSS_B + T_CR3, 0x5000);
+	put32(TSS_B + T_EIP, 0x4321);
+	put32(TSS_B + T_FLAGS, 3);
+	put32(TSS_B + T_EAX, 0xbbbb);
+	put32(TSS_B + T_ESP, INNER_STACK);
+	put32(TSS_B + T_CS, SEL_CODE0);
+	put32(TSS_B + T_SS, SEL_DATA0);
+	put32(TSS_B + T_DS, SEL_DATA3);
+}
+
+static bool busy(u16 sel)
+{
+	return m.mem[GDT + (sel & ~7) + 5] & 2;
+}
+
+static void in_task_b(void)
+{
+	EQ(m.c.rip, 0x4321);
+	EQ(m.c.regs[X86_RAX], 0xbbbb);
+	EQ(m.c.regs[X86_RSP], INNER_STACK);
+	EQ(m.seg[X86_SEG_TR].selector, SEL_TSS_B);
+	EQ(m.seg[X86_SEG_TR].attr & 15, 11);
+	EQ(m.seg[X86_SEG_DS].selector, SEL_DATA3);
+	CHECK(m.seg[X86_SEG_ES].attr & X86_SEG_ATTR_UNUSABLE);
+	EQ(m.cr[3], 0x5000);
+	CHECK(m.cr[0] & 8);
+	EQ(m.dr[7], 0x7ff & ~0x155);
+	CHECK(m.c.task_switched);
+	CHECK(!m.c.trap);
+	CHECK(busy(SEL_TSS_B));
+	/* And A is saved, behind its instruction. */
+	EQ(get(TSS + T_EAX, 4), 0xaaaa0000);
+	EQ(get(TSS + T_EDI, 4), 0xdddd0000);
+	EQ(get(TSS + T_EIP, 4), CODE + 7);
+	EQ(get(TSS + T_FLAGS, 4), 0x302);
+	EQ(get(TSS + T_CS, 2), SEL_CODE0);
+	EQ(get(TSS + T_SS, 2), SEL_DATA0);
+}
+
+TEST(task_by_jmp)
+{
+	two_tasks();
+	EQ(RUN("\xea\x00\x00\x00\x00\x68\x00"), X86EMUL_OK);
+	in_task_b();
+	EQ(m.c.rflags, 3);
+	EQ(get(TSS_B + T_LINK, 2), 0);
+	CHECK(!busy(SEL_TSS));
+}
+
+TEST(task_by_call_of_a_gate_and_iret)
+{
+	two_tasks();
+	EQ(RUN("\x9a\x00\x00\x00\x00\x70\x00"), X86EMUL_OK);
+	in_task_b();
+	EQ(m.c.rflags, 3 | 1u << 14);			/* NT */
+	EQ(get(TSS_B + T_LINK, 2), SEL_TSS);
+	CHECK(busy(SEL_TSS));
+	EQ(RUN("\xcf"), X86EMUL_OK);
+	EQ(m.c.rip, CODE + 7);
+	EQ(m.c.regs[X86_RAX], 0xaaaa0000);
+	EQ(m.seg[X86_SEG_TR].selector, SEL_TSS);
+	EQ(m.c.rflags, 0x302);
+	EQ(get(TSS_B + T_FLAGS, 4), 3);			/* NT is not saved */
+	CHECK(busy(SEL_TSS));
+	CHECK(!busy(SEL_TSS_B));
+}
+
+TEST(task_by_exception)
+{
+	two_tasks();
+	put64(IDT + 13 * 8, 0x0000850000680000);
+	put32(TSS_B + T_TRAP, 1);
+	EQ(x86_emulate_event(&m.c, X86_EXC_GP, X86_EVENT_EXCEPTION, true, 0x77),
+	   X86EMUL_OK);
+	EQ(m.c.regs[X86_RSP], INNER_STACK - 4);
+	EQ(get(INNER_STACK - 4, 4), 0x77);
+	EQ(get(TSS + T_EIP, 4), CODE);
+	CHECK(m.c.task_trap);
+}
+
+/* A 16-bit TSS to a 32-bit one, and back. */
+TEST(task_of_16_bits)
+{
+	const u16 b[] = {
+		0x4321, 3, 0xbbbb, 1, 2, 3, 0x7000, 5, 6, 7,
+		SEL_DATA0, SEL_CODE16, SEL_DATA0, SEL_DATA0, 0,
+	};
+
+	two_tasks();
+	put64(GDT + SEL_TSS_B, 0x000081013000002b);
+	memset(m.mem + TSS_B, 0, 0x68);
+	memcpy(m.mem + TSS_B + 14, b, sizeof(b));
+	EQ(RUN("\x9a\x00\x00\x00\x00\x68\x00"), X86EMUL_OK);
+	EQ(m.c.rip, 0x4321);
+	EQ(m.c.regs[X86_RAX], 0xbbbb);
+	EQ(m.c.regs[X86_RDI], 7);
+	EQ(m.cr[3], 0);
+	EQ(m.seg[X86_SEG_CS].selector, SEL_CODE16);
+	EQ(m.seg[X86_SEG_FS].selector, 0);
+	EQ(m.seg[X86_SEG_TR].attr & 15, 3);
+	m.c.mode = P16;
+	m.c.regs[X86_RDI] = 0x9999;
+	EQ(RUN("\xcf"), X86EMUL_OK);
+	EQ(m.c.rip, CODE + 7);
+	EQ(m.c.regs[X86_RDI], 0xdddd0000);
+	EQ(get(TSS_B + 32, 2), 0x9999);
+	EQ(get(TSS_B + 14, 2), 0x4322);
+}
+
+/* To virtual-8086 mode, by EFLAGS of the TSS. */
+TEST(task_of_vm86)
+{
+	two_tasks();
+	put32(TSS_B + T_FLAGS, 2 | 1u << 17);
+	put32(TSS_B + T_CS, 0x1234);
+	EQ(RUN("\xea\x00\x00\x00\x00\x68\x00"), X86EMUL_OK);
+	EQ(m.c.cpl, 3);
+	EQ(m.seg[X86_SEG_CS].base, 0x12340);
+	EQ(m.seg[X86_SEG_CS].attr, 0xf3);
+	EQ(m.seg[X86_SEG_SS].base, SEL_DATA0 << 4);
+}
+
+/* What is found before the switch changes nothing, ... */
+struct task_row {
+	u32 at, val;		/* what is spoilt, 32 bits of memory */
+	u8 vector;
+	u16 error;
+};
+
+TEST(task_refused)
+{
+	static const struct task_row rows[] = {
+		{ GDT + SEL_TSS_B + 4, 0x8b01, X86_EXC_GP, SEL_TSS_B },
+		{ GDT + SEL_TSS_B + 4, 0x8201, X86_EXC_GP, SEL_TSS_B },
+		{ GDT + SEL_TSS_B + 4, 0x0901, X86_EXC_NP, SEL_TSS_B },
+		{ GDT + SEL_TSS_B, 0x30000066, X86_EXC_TS, SEL_TSS_B },
+		{ GDT + SEL_TSS_B, (HOLE & 0xffff) << 16 | 0x67, X86_EXC_PF,
+		  0 },
+	};
+	static u8 before[MEMORY];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct task_row *r = &rows[i];
+		int rc;
+
+		two_tasks();
+		if (r->vector == X86_EXC_PF)
+			put32(GDT + SEL_TSS_B + 4, 0x8900 | HOLE >> 16);
+		put32(r->at, r->val);
+		memcpy(m.mem + CODE, "\xea\x00\x00\x00\x00\x68\x00", 7);
+		memcpy(before, m.mem, MEMORY);
+		rc = RUN("\xea\x00\x00\x00\x00\x68\x00");
+		row(rc == X86EMUL_FAULT && m.c.exception.vector == r->vector &&
+		    m.c.exception.error == r->error && m.c.rip == CODE &&
+		    m.seg[X86_SEG_TR].selector == SEL_TSS &&
+		    !memcmp(before, m.mem, MEMORY),
+		    "row %u: result %d vector %u error 0x%x", i, rc,
+		    m.c.exception.vector, m.c.exception.error);
+	}
+}
+
+/* ... what is found behind it is the new task's. */
+TEST(task_with_bad_segments)
+{
+	static const struct task_row rows[] = {
+		{ TSS_B + T_LDT, SEL_DATA0, X86_EXC_TS, SEL_DATA0 },
+		{ TSS_B + T_LDT, SEL_LDT | 4, X86_EXC_TS, SEL_LDT | 4 },
+		{ TSS_B + T_CS, 0, X86_EXC_TS, 0 },
+		{ TSS_B + T_CS, SEL_DATA0, X86_EXC_TS, SEL_DATA0 },
+		{ TSS_B + T_CS, SEL_CODE0 | 3, X86_EXC_TS, SEL_CODE0 },
+		{ TSS_B + T_SS, 0, X86_EXC_TS, 0 },
+		{ TSS_B + T_SS, SEL_RO, X86_EXC_TS, SEL_RO },
+		{ TSS_B + T_SS, SEL_ABSENT, X86_EXC_SS, SEL_ABSENT },
+		{ TSS_B + T_SS, SEL_DATA3, X86_EXC_TS, SEL_DATA3 & ~3 },
+		{ TSS_B + T_DS, SEL_ABSENT, X86_EXC_NP, SEL_ABSENT },
+		{ TSS_B + T_ES, SEL_TSS, X86_EXC_TS, SEL_TSS },
+		{ TSS_B + T_ES, 0x1000, X86_EXC_TS, 0x1000 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct task_row *r = &rows[i];
+		int rc;
+
+		two_tasks();
+		put32(r->at, r->val);
+		rc = RUN("\xea\x00\x00\x00\x00\x68\x00");
+		row(rc == X86EMUL_FAULT && m.c.exception.vector == r->vector &&
+		    m.c.exception.error == r->error && m.c.rip == 0x4321 &&
+		    m.seg[X86_SEG_TR].selector == SEL_TSS_B,
+		    "row %u: result %d vector %u error 0x%x rip 0x%llx", i, rc,
+		    m.c.exception.vector, m.c.exception.error, m.c.rip);
+	}
 }
 
 /* ---- Events ---------------------------------------------------------- */
@@ -1145,13 +1344,13 @@ TEST(descriptor_table_registers)
 TEST(task_register_and_ldt)
 {
 	set_mode(P32, 0);
-	m.c.regs[X86_RAX] = SEL_TSS;
+	m.c.regs[X86_RAX] = SEL_TSS_B;
 	EQ(RUN("\x0f\x00\xd8"), X86EMUL_OK);
-	EQ(m.seg[X86_SEG_TR].base, TSS);
-	EQ(m.mem[GDT + SEL_TSS + 5], 0x8b);
+	EQ(m.seg[X86_SEG_TR].base, TSS_B);
+	EQ(m.mem[GDT + SEL_TSS_B + 5], 0x8b);
 	EQ(RUN("\x0f\x00\xd8"), X86EMUL_FAULT);		/* busy now */
 	EQ(m.c.exception.vector, X86_EXC_GP);
-	EQ(m.c.exception.error, SEL_TSS);
+	EQ(m.c.exception.error, SEL_TSS_B);
 	m.c.regs[X86_RAX] = SEL_LDT;
 	EQ(RUN("\x0f\x00\xd0"), X86EMUL_OK);
 	EQ(m.seg[X86_SEG_LDTR].base, 0x10000);
@@ -1165,7 +1364,7 @@ TEST(inspection)
 		{ SEL_RO, 0, 0xcf9100, 0xffffffff, true, false },
 		{ SEL_DATA0, 3, 0, 0, false, false },
 		{ SEL_CONFORM, 3, 0xcf9f00, 0xffffffff, true, false },
-		{ SEL_TSS, 0, 0x8900, 0x67, false, false },
+		{ SEL_TSS, 0, 0x8b00, 0x67, false, false },
 		{ SEL_GATE, 3, 0xec00, 0, false, false },
 		{ 0, 0, 0, 0, false, false },
 		{ GDT_END, 0, 0, 0, false, false },

@@ -16,10 +16,11 @@
  * x86_emulate.c knows the instructions; mmu.c translates; here is no page
  * table and no VMCS field. Locking: vcpu->mutex is held, and kvm->srcu.
  *
- * Entry points: kvm_emulate_instruction(), kvm_fast_pio().
+ * Entry points: kvm_emulate_instruction(), kvm_emulate_task_switch(),
+ * kvm_fast_pio().
  *
- * SDM: "Instruction Set Reference"; the KVM API's documentation for what
- * kvm_run holds at each exit.
+ * SDM: "Instruction Set Reference", "Task Management"; the KVM API's
+ * documentation for what kvm_run holds at each exit.
  */
 #include <linux/slab.h>
 #include <asm/debugreg.h>
@@ -724,10 +725,18 @@ static u64 em_get_cr(struct x86_emulate_ctxt *ctxt, unsigned int cr)
 	}
 }
 
+static void forget_translations(struct kvm_emulator *em)
+{
+	em->recent[0].lin = NO_PAGE;
+	em->recent[1].lin = NO_PAGE;
+}
+
 static int em_set_cr(struct x86_emulate_ctxt *ctxt, unsigned int cr, u64 val)
 {
 	struct kvm_vcpu *vcpu = ctxt->vcpu;
 
+	/* A task switch goes on with memory of the new task. */
+	forget_translations(to_emulator(ctxt));
 	switch (cr) {
 	case 0:
 		return ok_or_gp(ctxt, kvm_set_cr0(vcpu, val));
@@ -1118,6 +1127,8 @@ static void retire(struct kvm_emulator *em, bool complete)
 		em->step_exit = complete || ctxt->trap;
 	else if (unlikely(ctxt->trap))
 		dr6 |= DR_STEP;
+	if (unlikely(ctxt->task_trap))
+		dr6 |= DR_SWITCH;
 	if (unlikely(dr6))
 		kvm_queue_db(vcpu, dr6);
 }
@@ -1236,17 +1247,21 @@ static int exit_for_answer(struct kvm_emulator *em)
 	return 0;
 }
 
-static int run_instruction(struct kvm_emulator *em)
+static void begin_attempt(struct kvm_emulator *em)
 {
-	int rc;
-
-	em->recent[0].lin = NO_PAGE;
-	em->recent[1].lin = NO_PAGE;
+	forget_translations(em);
 	em->replayed = 0;
 	em->nr_posted = 0;
 	em->delivered = 0;
 	em->pio.out = false;
 	em->io_hits = 0;
+}
+
+static int run_instruction(struct kvm_emulator *em)
+{
+	int rc;
+
+	begin_attempt(em);
 	rc = x86_emulate_insn(&em->ctxt);
 	switch (rc) {
 	case X86EMUL_OK:
@@ -1335,6 +1350,64 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 		return 1;
 	}
 	return fail(em);
+}
+
+/* ---- task switches ------------------------------------------------------ */
+
+static_assert((int)X86_TASK_CALL == KVM_TASK_CALL &&
+	      (int)X86_TASK_IRET == KVM_TASK_IRET &&
+	      (int)X86_TASK_JMP == KVM_TASK_JMP &&
+	      (int)X86_TASK_GATE == KVM_TASK_GATE);
+
+/* The event that met a task gate in the IDT is delivered, or has failed. */
+static void event_consumed(struct kvm_vcpu *vcpu)
+{
+	struct kvm_events *ev = &vcpu->ev;
+
+	if (ev->nmi_injected)
+		backend->set_nmi_masked(vcpu, true);
+	ev->nmi_injected = false;
+	ev->interrupt.injected = false;
+	ev->exception.injected = false;
+}
+
+static int end_task_switch(struct kvm_emulator *em, int rc, bool by_event)
+{
+	if (rc == X86EMUL_FAULT) {
+		store_registers(em);
+		/* A contributory exception makes it a double fault. */
+		inject_fault(em);
+	}
+	if (rc != X86EMUL_OK && rc != X86EMUL_FAULT)
+		return fail(em);
+	if (by_event)
+		event_consumed(em->vcpu);
+	return rc == X86EMUL_OK ? finish(em, true) : 1;
+}
+
+int kvm_emulate_task_switch(struct kvm_vcpu *vcpu, u16 selector,
+			    enum kvm_task_source source, unsigned int insn_len)
+{
+	struct kvm_emulator *em = vcpu->emul;
+	const struct kvm_queued_exception *ex = &vcpu->ev.exception;
+	const bool by_event = source == KVM_TASK_GATE;
+	struct x86_task_switch sw = {
+		.selector = selector,
+		.reason = (enum x86_task_reason)source,
+		.external = !insn_len,
+		.insn_len = insn_len,
+		.has_error = by_event && ex->injected && ex->has_error_code,
+		.error = ex->error_code,
+	};
+	int rc;
+
+	vcpu->stat.insn_emulation++;
+	begin_instruction(em);
+	begin_attempt(em);
+	rc = x86_emulate_task_switch(&em->ctxt, &sw);
+	if (source == KVM_TASK_IRET && em->ctxt.task_switched)
+		em_unblock_nmi(&em->ctxt);
+	return end_task_switch(em, rc, by_event);
 }
 
 /* ---- IN and OUT of one item --------------------------------------------- */

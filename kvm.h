@@ -880,6 +880,18 @@ void kvm_emulator_free(struct kvm_vcpu *vcpu);
  */
 int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 			    u32 emultype, const void *insn, int len);
+/* As the exit qualification has it. */
+enum kvm_task_source {
+	KVM_TASK_CALL, KVM_TASK_IRET, KVM_TASK_JMP, KVM_TASK_GATE,
+};
+
+/*
+ * A task switch to the TSS of `selector`. `insn_len`: of the instruction that
+ * makes it, 0 for an interrupt or an exception, which is in vcpu->ev. 1, 0 or
+ * -errno. kvm->srcu held.
+ */
+int kvm_emulate_task_switch(struct kvm_vcpu *vcpu, u16 selector,
+			    enum kvm_task_source source, unsigned int insn_len);
 /* IN or OUT of one item that the exit decoded. 1, 0 or -errno. */
 int kvm_fast_pio(struct kvm_vcpu *vcpu, unsigned int size, u16 port, bool in);
 

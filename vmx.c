@@ -1985,13 +1985,32 @@ static int handle_single_step(struct kvm_vcpu *vcpu)
 	return single_step_trap(vcpu);
 }
 
-/* Task switches come with the emulator's complete instruction set. */
+/* INT n, INT3, INTO and INT1: the event comes from an instruction. */
+static bool delivers_software_event(const struct vcpu_vmx *vmx)
+{
+	const u32 type = vmx->idt_vectoring & INTR_TYPE;
+
+	return (vmx->idt_vectoring & INTR_VALID) &&
+	       (type == INTR_TYPE_SOFT_INTR ||
+		type == INTR_TYPE_SOFT_EXCEPTION ||
+		type == INTR_TYPE_PRIV_EXCEPTION);
+}
+
+/*
+ * "Treatment of Task Switches": the gate and the TSS descriptor have been
+ * checked, and nothing has been done yet.
+ */
 static int handle_task_switch(struct kvm_vcpu *vcpu)
 {
-	u64 data[] = { exit_qualification(to_vmx(vcpu)) };
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	unsigned long qual = exit_qualification(vmx);
+	enum qual_task_source source = QUAL_TASK_SOURCE(qual);
+	unsigned int len = 0;
 
-	return kvm_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION,
-				  ARRAY_SIZE(data), data);
+	if (source != TASK_SOURCE_GATE || delivers_software_event(vmx))
+		len = vmcs_read32(VM_EXIT_INSN_LEN);
+	return kvm_emulate_task_switch(vcpu, QUAL_TASK_SELECTOR(qual),
+				       (enum kvm_task_source)source, len);
 }
 
 /*

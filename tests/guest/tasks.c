@@ -52,8 +52,6 @@ static struct vcpu *two_tasks(const u8 *start, const u8 *end)
 			 (u64)TASK_B << 16;
 	gdt[SEL_GATE / 8] = 0x0000850000000000ull | (u64)SEL_B << 16;
 	/* A busy TSS for A, as LTR leaves it. */
-	if (!kvm_in_tree())
-		skip("waits for task switches, which the driver does not emulate yet");
 	gdt[SEL_TSS32 / 8] |= BIT(41);
 	memset(vm->ram + TASK_B, 0, TSS_SIZE);
 	RAM(vm, TASK_B + TSS_EIP, u32) = AT_B;
@@ -295,6 +293,76 @@ TEST(cr3_is_loaded)
 	vm_free(vm);
 }
 
+/* A 16-bit TSS: no CR3, no FS and GS, registers of 16 bits. */
+#define AT_B16	0xe000u
+
+CODE(code_b16, 16,
+	"outw %ax, $0xe1; movw %di, %ax; outw %ax, $0xe1\n"
+	"pushfw; popw %ax; outw %ax, $0xe1; iretw");
+
+TEST(sixteen_bit_tss)
+{
+	struct vcpu *v = two_tasks(code_call, code_call_end);
+	struct vm *vm = v->vm;
+	const u16 tss[] = {			/* from IP on */
+		AT_B16, FLAG_FIXED | FLAG_CF, 0xb0b0, 1, 2, 3, 0xd000, 5, 6,
+		0x7d7d, SEL_DATA, SEL_CODE16, SEL_DATA16, SEL_DATA, 0,
+	};
+	struct kvm_sregs s;
+
+	code_load(vm, AT_B16, code_b16, code_b16_end);
+	RAM(vm, G_GDT + SEL_B, u64) = 0x0000810000000000ull | 43 |
+				      (u64)TASK_B << 16;
+	memset(vm->ram + TASK_B, 0, TSS_SIZE);
+	memcpy(vm->ram + TASK_B + 14, tss, sizeof(tss));
+	EQ(next_value(v), 0xb0b0);
+	get_sregs(v, &s);
+	EQ(s.tr.type, 3);
+	EQ(s.cs.selector, SEL_CODE16);
+	if (!kvm_in_tree())		/* which leaves it alone */
+		EQ(s.fs.selector, 0);
+	EQ(next_value(v), 0x7d7d);
+	EQ(next_value(v) & (FLAG_CF | FLAG_NT), FLAG_CF | FLAG_NT);
+	/* IRET goes back to the 32-bit task. */
+	EQ(next_value(v), 0xa0a0);
+	EQ(RAM(vm, TASK_B + 14, u16), AT_B16 + (code_b16_end - code_b16));
+	vm_free(vm);
+}
+
+/* EFLAGS.VM in the TSS: the new task runs in virtual-8086 mode. */
+CODE(code_b_v86, 16, "outw %ax, $0xe1; int $0x21");
+
+TEST(v86_task)
+{
+	struct vcpu *v = two_tasks(code_jmp, code_jmp_end);
+	struct vm *vm = v->vm;
+	struct kvm_sregs s;
+	struct trap32 t;
+
+	code_load(vm, AT_B, code_b_v86, code_b_v86_end);
+	RAM(vm, G_GDT + SEL_B, u64) += 0x20;	/* I/O bitmap: all allowed */
+	RAM(vm, TASK_B + TSS_EFLAGS, u32) = FLAG_FIXED | BIT(17) | 3 << 12;
+	RAM(vm, TASK_B + TSS_EIP, u32) = 0;
+	RAM(vm, TASK_B + TSS_CS, u32) = AT_B >> 4;
+	RAM(vm, TASK_B + TSS_SS, u32) = 0x8000;
+	RAM(vm, TASK_B + TSS_ESP, u32) = 0xe000;
+	RAM(vm, TASK_B + TSS_FS, u32) = 0x1234;
+	RAM(vm, TASK_B + TSS_ESP0, u32) = STACK_B;
+	RAM(vm, TASK_B + TSS_SS0, u32) = SEL_DATA;
+	EQ(next_value(v), 0xb0b0);
+	get_sregs(v, &s);
+	EQ(s.cs.base, AT_B);
+	EQ(s.fs.base, 0x12340);
+	EQ(s.ss.dpl, 3);
+	/* The gate's DPL is 0. */
+	vcpu_until(v, STOP_TRAP);
+	trap_get(v, &t);
+	EQ(t.vector, VEC_GP);
+	EQ(t.error, 0x21 * 8 + 2);
+	EQ(t.ip, 2);
+	vm_free(vm);
+}
+
 /* The debug trap flag of the TSS: #DB before the task's first instruction. */
 TEST(debug_trap)
 {
@@ -341,9 +409,13 @@ static void spoil_cs(struct vm *vm)
 	RAM(vm, TASK_B + TSS_CS, u32) = SEL_DATA;
 }
 
+/* At CPL 3, so that the handler has another stack. */
 static void spoil_ss(struct vm *vm)
 {
+	RAM(vm, TASK_B + TSS_CS, u32) = SEL_UCODE32;
 	RAM(vm, TASK_B + TSS_SS, u32) = SEL_CODE32;
+	RAM(vm, TASK_B + TSS_ESP0, u32) = STACK_B;
+	RAM(vm, TASK_B + TSS_SS0, u32) = SEL_DATA;
 }
 
 static void spoil_ldt(struct vm *vm)
@@ -386,4 +458,16 @@ TEST(refused)
 		    t.vector, t.error);
 		vm_free(v->vm);
 	}
+}
+
+/* Without a stack there is no way to tell: #TS, #SS, #DF, and no more. */
+TEST(no_stack_in_the_new_task)
+{
+	struct vcpu *v = two_tasks(code_jmp, code_jmp_end);
+
+	RAM(v->vm, TASK_B + TSS_SS, u32) = SEL_CODE32;
+	if (kvm_in_tree())
+		skip("in-tree loses the exception");
+	vcpu_until(v, KVM_EXIT_SHUTDOWN);
+	vm_free(v->vm);
 }

@@ -55,6 +55,9 @@
 #define KVM_MAX_VCPUS_LIMIT	1024
 #define KVM_MAX_VCPU_ID		4096
 #define KVM_MAX_MEMSLOTS	32764
+/* Slots of the driver's own; see kvm_add_private_region(). */
+#define KVM_RMODE_TSS_SLOT	KVM_MAX_MEMSLOTS
+#define KVM_RMODE_IDENTITY_SLOT	(KVM_MAX_MEMSLOTS + 1)
 #define KVM_MAX_CPUID_ENTRIES	256
 #define KVM_CPUID_MAP_SIZE	128	/* the first 32 leaves of 4 ranges */
 #define KVM_MAX_SLOT_PAGES	((1ul << 31) - 1)
@@ -613,6 +616,14 @@ void kvm_memory_exit(void);			/* waits for those */
  */
 int kvm_set_memory_region(struct kvm *kvm,
 			  const struct kvm_userspace_memory_region *mem);
+/*
+ * Memory that the guest needs and the monitor does not give it: mapped into
+ * the monitor, which must be current, with `image` as its contents. 0 also if
+ * it is there already; -EINVAL; -EEXIST: something else is at gpa, or the
+ * region is elsewhere; -ENOMEM. Takes slots_lock.
+ */
+int kvm_add_private_region(struct kvm *kvm, u32 id, gpa_t gpa,
+			   const void *image, unsigned long size);
 /*
  * KVM_GET_DIRTY_LOG: all that was written before the call, and no frame
  * twice. Takes slots_lock. -ENOENT: the slot logs nothing.

@@ -22,6 +22,7 @@
  */
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/rculist.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -770,6 +771,58 @@ int kvm_set_memory_region(struct kvm *kvm,
 	return r;
 }
 
+/* ---- memory of the driver's own ----------------------------------------- */
+
+static int create_private_slot(struct kvm *kvm, u32 id, gpa_t gpa,
+			       const void *image, unsigned long size)
+{
+	struct kvm_userspace_memory_region mem = {
+		.slot = id, .guest_phys_addr = gpa, .memory_size = size,
+	};
+	unsigned long hva = vm_mmap(NULL, 0, size, PROT_READ | PROT_WRITE,
+				    MAP_SHARED | MAP_ANONYMOUS, 0);
+	int r = -EFAULT;
+
+	if (IS_ERR_VALUE(hva))
+		return hva;
+	mem.userspace_addr = hva;
+	if (!copy_to_user((void __user *)hva, image, size))
+		r = set_memory_region(kvm, &mem);
+	if (r)
+		vm_munmap(hva, size);
+	return r;
+}
+
+int kvm_add_private_region(struct kvm *kvm, u32 id, gpa_t gpa,
+			   const void *image, unsigned long size)
+{
+	struct kvm_memory_slot *slot;
+	int r = -EINVAL;
+
+	if (!PAGE_ALIGNED(gpa) || (gpa + size - 1) >> PAGE_SHIFT > max_gfn())
+		return r;
+	mutex_lock(&kvm->slots_lock);
+	slot = xa_load(&kvm->slots_by_id, id);
+	if (slot)
+		r = slot->base_gfn == gpa >> PAGE_SHIFT ? 0 : -EEXIST;
+	else
+		r = create_private_slot(kvm, id, gpa, image, size);
+	mutex_unlock(&kvm->slots_lock);
+	return r;
+}
+
+/* What was mapped for them goes with them, unless the monitor goes as well. */
+static void unmap_private_slots(struct kvm *kvm)
+{
+	struct kvm_memory_slot *slot;
+	unsigned long id;
+
+	if (kvm->mm != current->mm)
+		return;
+	xa_for_each_start(&kvm->slots_by_id, id, slot, KVM_MAX_MEMSLOTS)
+		vm_munmap(slot->hva, slot->npages << PAGE_SHIFT);
+}
+
 /* ---- mmu notifiers ------------------------------------------------------ */
 
 static struct kvm *notifier_kvm(struct mmu_notifier *mn)
@@ -1119,6 +1172,7 @@ void kvm_memory_destroy(struct kvm *kvm)
 	struct kvm_memory_slot *slot;
 	unsigned long id;
 
+	unmap_private_slots(kvm);
 	xa_for_each(&kvm->slots_by_id, id, slot)
 		slot_free(slot);
 	xa_destroy(&kvm->slots_by_id);

@@ -176,7 +176,7 @@ static u8 *page_before_hole(int prot)
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(p != MAP_FAILED);
-	munmap(p + PAGE, PAGE);
+	mprotect(p + PAGE, PAGE, PROT_NONE);	/* nothing else comes there */
 	mprotect(p, PAGE, prot);
 	return p;
 }

@@ -523,7 +523,7 @@ static void prepare(void)
 	arg = mmap(NULL, ARG_SIZE + 4096, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(arg != MAP_FAILED);
-	munmap(arg + ARG_SIZE, 4096);
+	mprotect(arg + ARG_SIZE, 4096, PROT_NONE);
 	run_size = WORKS(ioctl(kvm_fd(), KVM_GET_VCPU_MMAP_SIZE, 0));
 	for (i = 0; i < MAX_FDS; i++)
 		vm_fds[i] = vcpu_fds[i] = -1;

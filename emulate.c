@@ -16,8 +16,8 @@
  * x86_emulate.c knows the instructions; mmu.c translates; here is no page
  * table and no VMCS field. Locking: vcpu->mutex is held, and kvm->srcu.
  *
- * Entry points: kvm_emulate_instruction(), kvm_emulate_task_switch(),
- * kvm_fast_pio().
+ * Entry points: kvm_emulate_instruction(), kvm_emulate_event(),
+ * kvm_emulate_task_switch(), kvm_fast_pio().
  *
  * SDM: "Instruction Set Reference", "Task Management"; the KVM API's
  * documentation for what kvm_run holds at each exit.
@@ -1257,7 +1257,18 @@ static void begin_attempt(struct kvm_emulator *em)
 	em->io_hits = 0;
 }
 
-static int run_instruction(struct kvm_emulator *em)
+/* An instruction that the tables do not have. */
+static int unknown(struct kvm_emulator *em, u32 emultype)
+{
+	if (em->error || !(emultype & (EMULTYPE_UD | EMULTYPE_TRY)))
+		return fail(em);
+	if (emultype & EMULTYPE_TRY)
+		return KVM_EMULATE_UNKNOWN;
+	kvm_queue_exception(em->vcpu, X86_TRAP_UD);
+	return 1;
+}
+
+static int run_instruction(struct kvm_emulator *em, u32 emultype)
 {
 	int rc;
 
@@ -1273,7 +1284,7 @@ static int run_instruction(struct kvm_emulator *em)
 	case X86EMUL_IO_NEEDED:
 		return exit_for_answer(em);
 	default:
-		return fail(em);
+		return unknown(em, emultype & EMULTYPE_TRY);
 	}
 }
 
@@ -1287,7 +1298,7 @@ static int resume(struct kvm_emulator *em)
 		return 1;
 	load_registers(em);
 	em->no_slot = false;	/* slots may have changed */
-	return run_instruction(em);
+	return run_instruction(em, 0);
 }
 
 static int resume_after_read(struct kvm_vcpu *vcpu)
@@ -1341,25 +1352,21 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 			em->one_operand = one_operand(&em->ctxt.insn);
 			em->no_slot = emultype & EMULTYPE_MMIO;
 		}
-		return run_instruction(em);
+		return run_instruction(em, emultype);
 	}
 	if (rc == X86EMUL_FAULT)
 		return inject_fault(em);
-	if ((emultype & EMULTYPE_UD) && !em->error) {
-		kvm_queue_exception(vcpu, X86_TRAP_UD);
-		return 1;
-	}
-	return fail(em);
+	return unknown(em, emultype);
 }
 
-/* ---- task switches ------------------------------------------------------ */
+/* ---- events and task switches ------------------------------------------- */
 
 static_assert((int)X86_TASK_CALL == KVM_TASK_CALL &&
 	      (int)X86_TASK_IRET == KVM_TASK_IRET &&
 	      (int)X86_TASK_JMP == KVM_TASK_JMP &&
 	      (int)X86_TASK_GATE == KVM_TASK_GATE);
 
-/* The event that met a task gate in the IDT is delivered, or has failed. */
+/* The event is delivered, or its delivery has failed and is another one now. */
 static void event_consumed(struct kvm_vcpu *vcpu)
 {
 	struct kvm_events *ev = &vcpu->ev;
@@ -1371,7 +1378,7 @@ static void event_consumed(struct kvm_vcpu *vcpu)
 	ev->exception.injected = false;
 }
 
-static int end_task_switch(struct kvm_emulator *em, int rc, bool by_event)
+static int end_event(struct kvm_emulator *em, int rc, bool by_event)
 {
 	if (rc == X86EMUL_FAULT) {
 		store_registers(em);
@@ -1407,7 +1414,47 @@ int kvm_emulate_task_switch(struct kvm_vcpu *vcpu, u16 selector,
 	rc = x86_emulate_task_switch(&em->ctxt, &sw);
 	if (source == KVM_TASK_IRET && em->ctxt.task_switched)
 		em_unblock_nmi(&em->ctxt);
-	return end_task_switch(em, rc, by_event);
+	return end_event(em, rc, by_event);
+}
+
+/* INT3 and INTO come with the length of the instruction, like INT n. */
+static bool exception_is_software(const struct kvm_queued_exception *ex)
+{
+	return ex->injected &&
+	       (ex->vector == X86_TRAP_BP || ex->vector == X86_TRAP_OF);
+}
+
+int kvm_emulate_event(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_events *ev = &vcpu->ev;
+	const struct kvm_queued_exception *ex = &ev->exception;
+	enum x86_event_kind kind = X86_EVENT_EXTERNAL;
+	struct kvm_emulator *em = vcpu->emul;
+	u8 vector = ev->interrupt.vector;
+	u64 rip;
+	int rc;
+
+	vcpu->stat.insn_emulation++;
+	begin_instruction(em);
+	begin_attempt(em);
+	rip = em->ctxt.rip;
+	if (ex->injected) {
+		kind = X86_EVENT_EXCEPTION;
+		vector = ex->vector;
+	} else if (ev->nmi_injected) {
+		vector = X86_TRAP_NMI;
+	}
+	if (exception_is_software(ex) ||
+	    (ev->interrupt.injected && ev->interrupt.soft)) {
+		kind = X86_EVENT_SOFTWARE;
+		em->ctxt.rip += ev->soft_insn_len ?: 1;
+	}
+	rc = x86_emulate_event(&em->ctxt, vector, kind,
+			       ex->injected && ex->has_error_code,
+			       ex->error_code);
+	if (rc == X86EMUL_FAULT && !em->ctxt.task_switched)
+		em->ctxt.rip = rip;
+	return end_event(em, rc, true);
 }
 
 /* ---- IN and OUT of one item --------------------------------------------- */

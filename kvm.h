@@ -882,6 +882,9 @@ void kvm_emulator_free(struct kvm_vcpu *vcpu);
 #define EMULTYPE_MMIO		BIT(3)	/* ... and no slot is there */
 #define EMULTYPE_SKIP		BIT(1)	/* only step over the instruction */
 #define EMULTYPE_UD		BIT(2)	/* an intercepted #UD: re-raise it unless known */
+#define EMULTYPE_TRY		BIT(4)	/* not known: KVM_EMULATE_UNKNOWN, no error */
+
+#define KVM_EMULATE_UNKNOWN	2
 
 /*
  * Decode and emulate the instruction at RIP. `insn`, `len`: bytes the backend
@@ -891,6 +894,11 @@ void kvm_emulator_free(struct kvm_vcpu *vcpu);
  */
 int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 			    u32 emultype, const void *insn, int len);
+/*
+ * Deliver the event of vcpu->ev that is `injected` in the hardware's place: 1,
+ * 0 or -errno. kvm->srcu held.
+ */
+int kvm_emulate_event(struct kvm_vcpu *vcpu);
 /* As the exit qualification has it. */
 enum kvm_task_source {
 	KVM_TASK_CALL, KVM_TASK_IRET, KVM_TASK_JMP, KVM_TASK_GATE,

@@ -454,13 +454,15 @@ struct kvm_backend {
 
 	int (*vm_init)(struct kvm *kvm);	/* not loaded; kvm->lock not held */
 	void (*vm_destroy)(struct kvm *kvm);
+	/* KVM_SET_TSS_ADDR, checked; kvm->lock held. */
+	int (*set_tss_addr)(struct kvm *kvm, unsigned long addr);
 
 	/*
 	 * Size of the backend's vCPU structure, whose first member is a
 	 * struct kvm_vcpu; the common code allocates it zeroed.
 	 */
 	size_t vcpu_size;
-	int (*vcpu_create)(struct kvm_vcpu *vcpu);	/* not loaded */
+	int (*vcpu_create)(struct kvm_vcpu *vcpu);	/* not loaded; kvm->lock */
 	void (*vcpu_free)(struct kvm_vcpu *vcpu);	/* not loaded */
 	/* Power-on reset, or INIT: hardware state after vcpu_reset(). */
 	void (*vcpu_reset)(struct kvm_vcpu *vcpu, bool init);

@@ -776,19 +776,22 @@ static long vm_get_dirty_log(struct kvm *kvm, void *arg)
 }
 
 /*
- * Three pages below 4G for a task state segment with which some processors
- * run real mode. With unrestricted guest nothing is put there.
+ * Three pages below 4G for a task state segment with which processors without
+ * unrestricted guest run real mode.
  */
 static long vm_set_tss_addr(struct kvm *kvm, void *arg)
 {
 	unsigned long addr = (unsigned long)arg;
+	int r;
 
 	if (addr > SZ_4G - 3 * PAGE_SIZE)
 		return -EINVAL;
 	mutex_lock(&kvm->lock);
-	kvm->tss_addr = addr;
+	r = backend->set_tss_addr(kvm, addr);
+	if (!r)
+		kvm->tss_addr = addr;
 	mutex_unlock(&kvm->lock);
-	return 0;
+	return r;
 }
 
 static long vm_set_identity_map_addr(struct kvm *kvm, void *arg)

@@ -33,6 +33,7 @@
 #include "vmcs.h"
 #include "vmx_caps.h"
 #include "vmx_mitigations.h"
+#include "vmx_rmode.h"
 
 /* ---- types -------------------------------------------------------------- */
 
@@ -54,10 +55,22 @@ enum {
 	EXIT_HAS_INTR_INFO	= BIT(1),
 };
 
-/* What fast_exit() leaves behind: no reasons of the processor. */
+/* No reasons of the processor: what fast_exit() leaves behind, and no entry. */
 enum {
 	EXIT_HANDLED = NR_EXIT_REASONS,
 	EXIT_SINGLE_STEP,
+	EXIT_EMULATE,
+};
+
+/*
+ * vcpu_vmx.special: what to look at before an entry. Never anything with
+ * unrestricted guest.
+ */
+enum {
+	SPECIAL_REAL	= BIT(0),	/* CR0.PE is 0; see "real mode" */
+	SPECIAL_CHECK	= BIT(1),	/* can the state be entered? Look. */
+	SPECIAL_EMULATE	= BIT(2),	/* it cannot */
+	SPECIAL_EVENT	= BIT(3),	/* an event is to be delivered by us */
 };
 
 /* MSRs that only user mode and SYSCALL look at: switched lazily. */
@@ -84,6 +97,13 @@ struct vcpu_vmx {
 	unsigned long rflags;
 	bool single_step;		/* TF is the monitor's, not the guest's */
 	u64 eptp;
+
+	/* Real mode without unrestricted guest. */
+	u32 special;			/* SPECIAL_* */
+	bool vm86;			/* the VMCS is set up to run it */
+	u32 iopl;			/* of the guest, with vm86 */
+	u32 sysenter_cs;		/* likewise */
+	struct kvm_segment seg[VCPU_NR_SEGS];	/* but LDTR */
 
 	/* Host state that is swapped between load and put. */
 	bool guest_state_loaded;
@@ -515,6 +535,18 @@ static void vmx_vcpu_put(struct kvm_vcpu *vcpu)
 			 BIT(VCPU_CR0) | BIT(VCPU_CR3) | BIT(VCPU_CR4) | \
 			 BIT(VCPU_PDPTRS))
 
+/* Flags of virtual-8086 mode that are not the guest's in real mode. */
+#define VM86_FLAGS	((unsigned long)(X86_EFLAGS_VM | X86_EFLAGS_IOPL))
+
+/*
+ * Unpaged code runs on its own CR3 with unrestricted guest alone, as only
+ * there CR0.PG is its own.
+ */
+static bool cr3_is_guests(const struct kvm_vcpu *vcpu)
+{
+	return kvm_caps.unrestricted_guest || (vcpu->cr0 & X86_CR0_PG);
+}
+
 static void cache_pdptrs(struct kvm_vcpu *vcpu)
 {
 	vcpu->mmu.pdptrs[0] = vmcs_read64(GUEST_PDPTE0);
@@ -538,13 +570,16 @@ static void vmx_cache_reg(struct kvm_vcpu *vcpu, enum kvm_reg reg)
 		vmx->rflags = vmcs_readl(GUEST_RFLAGS);
 		if (unlikely(vmx->single_step))
 			vmx->rflags &= ~(unsigned long)X86_EFLAGS_TF;
+		if (unlikely(vmx->vm86))
+			vmx->rflags = (vmx->rflags & ~VM86_FLAGS) | vmx->iopl;
 		break;
 	case VCPU_CR0:
 		vcpu->cr0 &= ~vcpu->cr0_guest_owned;
 		vcpu->cr0 |= vmcs_readl(GUEST_CR0) & vcpu->cr0_guest_owned;
 		break;
 	case VCPU_CR3:
-		vcpu->cr3 = vmcs_readl(GUEST_CR3);
+		if (cr3_is_guests(vcpu))
+			vcpu->cr3 = vmcs_readl(GUEST_CR3);
 		break;
 	case VCPU_CR4:
 		vcpu->cr4 &= ~vcpu->cr4_guest_owned;
@@ -580,7 +615,7 @@ static __always_inline void write_dirty_regs(struct kvm_vcpu *vcpu)
 		vmcs_writel(GUEST_RIP, vcpu->regs[VCPU_RIP]);
 	if (dirty & BIT(VCPU_RSP))
 		vmcs_writel(GUEST_RSP, vcpu->regs[VCPU_RSP]);
-	if (dirty & BIT(VCPU_CR3))
+	if ((dirty & BIT(VCPU_CR3)) && cr3_is_guests(vcpu))
 		vmcs_writel(GUEST_CR3, vcpu->cr3);
 	if (dirty & BIT(VCPU_PDPTRS))
 		write_pdptrs(vcpu);
@@ -601,6 +636,10 @@ static void vmx_set_rflags(struct kvm_vcpu *vcpu, unsigned long rflags)
 	vcpu->regs_avail |= BIT(VCPU_RFLAGS);
 	if (unlikely(vmx->single_step))
 		rflags |= X86_EFLAGS_TF;
+	if (unlikely(vmx->vm86)) {
+		vmx->iopl = rflags & X86_EFLAGS_IOPL;
+		rflags |= VM86_FLAGS;
+	}
 	vmcs_writel(GUEST_RFLAGS, rflags);
 }
 
@@ -644,8 +683,7 @@ static void ar_to_segment(u32 ar, struct kvm_segment *var)
 	var->g = !!(ar & SEG_AR_G);
 }
 
-static void vmx_get_segment(struct kvm_vcpu *vcpu, struct kvm_segment *var,
-			    enum kvm_seg seg)
+static void read_segment(struct kvm_segment *var, enum kvm_seg seg)
 {
 	var->base = vmcs_readl(seg_fields[seg].base);
 	var->limit = vmcs_read32(seg_fields[seg].limit);
@@ -654,8 +692,7 @@ static void vmx_get_segment(struct kvm_vcpu *vcpu, struct kvm_segment *var,
 	ar_to_segment(vmcs_read32(seg_fields[seg].ar), var);
 }
 
-static void vmx_set_segment(struct kvm_vcpu *vcpu,
-			    const struct kvm_segment *var, enum kvm_seg seg)
+static void write_segment(const struct kvm_segment *var, enum kvm_seg seg)
 {
 	u32 ar = segment_to_ar(var);
 
@@ -675,14 +712,60 @@ static void vmx_set_segment(struct kvm_vcpu *vcpu,
 	vmcs_write32(seg_fields[seg].ar, ar);
 }
 
+/* Are the guest's segment registers in vmx->seg? LDTR is always in the VMCS. */
+static bool in_real_mode(const struct vcpu_vmx *vmx)
+{
+	return vmx->special & SPECIAL_REAL;
+}
+
+static void real_get_segment(struct vcpu_vmx *vmx, struct kvm_segment *var,
+			     enum kvm_seg seg);
+static void real_set_segment(struct vcpu_vmx *vmx,
+			     const struct kvm_segment *var, enum kvm_seg seg);
+
+/* State that decides whether the guest can be entered has changed. */
+static void state_changed(struct vcpu_vmx *vmx)
+{
+	if (!kvm_caps.unrestricted_guest)
+		vmx->special |= SPECIAL_CHECK;
+}
+
+static void vmx_get_segment(struct kvm_vcpu *vcpu, struct kvm_segment *var,
+			    enum kvm_seg seg)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (unlikely(in_real_mode(vmx)) && seg != VCPU_SEG_LDTR)
+		real_get_segment(vmx, var, seg);
+	else
+		read_segment(var, seg);
+}
+
+static void vmx_set_segment(struct kvm_vcpu *vcpu,
+			    const struct kvm_segment *var, enum kvm_seg seg)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (unlikely(in_real_mode(vmx)) && seg != VCPU_SEG_LDTR)
+		real_set_segment(vmx, var, seg);
+	else
+		write_segment(var, seg);
+	state_changed(vmx);
+}
+
 static int vmx_get_cpl(struct kvm_vcpu *vcpu)
 {
+	if (unlikely(in_real_mode(to_vmx(vcpu))))
+		return 0;
 	return SEG_AR_DPL(vmcs_read32(GUEST_SS_AR));
 }
 
 static void vmx_get_cs_db_l(struct kvm_vcpu *vcpu, int *db, int *l)
 {
-	u32 ar = vmcs_read32(GUEST_CS_AR);
+	const struct vcpu_vmx *vmx = to_vmx(vcpu);
+	u32 ar = unlikely(in_real_mode(vmx)) ?
+		segment_to_ar(&vmx->seg[VCPU_SEG_CS]) :
+		vmcs_read32(GUEST_CS_AR);
 
 	*db = !!(ar & SEG_AR_DB);
 	*l = !!(ar & SEG_AR_L);
@@ -710,6 +793,7 @@ static void vmx_set_idt(struct kvm_vcpu *vcpu, const struct kvm_dtable *dt)
 {
 	vmcs_writel(GUEST_IDTR_BASE, dt->base);
 	vmcs_write32(GUEST_IDTR_LIMIT, dt->limit);
+	state_changed(to_vmx(vcpu));	/* a condition of vm86 */
 }
 
 /* ---- control registers -------------------------------------------------- */
@@ -723,14 +807,84 @@ static void vmx_set_idt(struct kvm_vcpu *vcpu, const struct kvm_dtable *dt)
 /* "Restrictions on VMX Operation": an unrestricted guest may clear these. */
 #define CR0_UNRESTRICTED	(X86_CR0_PE | X86_CR0_PG)
 
+/*
+ * Without unrestricted guest: INT n through the vector table needs VME, and
+ * unpaged code runs with a page directory of 4M user pages.
+ */
+static unsigned long restricted_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
+{
+	if (to_vmx(vcpu)->vm86)
+		cr4 |= X86_CR4_VME;
+	if (vcpu->cr0 & X86_CR0_PG)
+		return cr4;
+	return (cr4 | X86_CR4_PSE) &
+	       ~(X86_CR4_PAE | X86_CR4_SMEP | X86_CR4_SMAP);
+}
+
+/* What the guest has as CR4, in the form that the processor runs with. */
+static void write_cr4(struct kvm_vcpu *vcpu)
+{
+	unsigned long hw = kvm_read_cr4(vcpu) | vmx_config.cr4_fixed0;
+
+	/* Machine checks are the host's. */
+	hw = (hw & ~X86_CR4_MCE) | (cr4_read_shadow() & X86_CR4_MCE);
+	if (!kvm_caps.unrestricted_guest)
+		hw = restricted_cr4(vcpu, hw);
+	vmcs_writel(GUEST_CR4, hw);
+}
+
+static void enter_real_mode(struct vcpu_vmx *vmx);
+static void leave_real_mode(struct vcpu_vmx *vmx);
+
+/*
+ * Without unrestricted guest CR0.PE and CR0.PG stay set. What the guest takes
+ * for real mode runs at CPL 3, where it must not meet #AC.
+ */
+static unsigned long restricted_cr0(struct kvm_vcpu *vcpu, unsigned long cr0)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	/* As long as the old CR0 tells where CR3 is. */
+	kvm_read_cr3(vcpu);
+	if (!(cr0 & X86_CR0_PE) != in_real_mode(vmx)) {
+		if (cr0 & X86_CR0_PE)
+			leave_real_mode(vmx);
+		else
+			enter_real_mode(vmx);
+	}
+	if (!(cr0 & X86_CR0_PE))
+		cr0 &= ~X86_CR0_AM;
+	return cr0 | vmx_config.cr0_fixed0;
+}
+
+/* CR0.PG may have changed: what the processor translates with. */
+static void restricted_paging(struct kvm_vcpu *vcpu)
+{
+	const bool paging = vcpu->cr0 & X86_CR0_PG;
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	ctl_set(vmx, VMX_CTL_CPU_CR3_LOAD_EXITING, !paging);
+	ctl_set(vmx, VMX_CTL_CPU_CR3_STORE_EXITING, !paging);
+	if (!paging)
+		vmcs_writel(GUEST_CR3, vcpu->kvm->identity_map_addr);
+	vcpu->regs_avail |= BIT(VCPU_CR3);
+	vcpu->regs_dirty |= BIT(VCPU_CR3);
+	write_cr4(vcpu);
+	state_changed(vmx);
+}
+
 static void vmx_set_cr0(struct kvm_vcpu *vcpu, unsigned long cr0)
 {
-	unsigned long hw = cr0 | (vmx_config.cr0_fixed0 & ~CR0_UNRESTRICTED);
+	unsigned long hw = kvm_caps.unrestricted_guest ?
+		cr0 | (vmx_config.cr0_fixed0 & ~CR0_UNRESTRICTED) :
+		restricted_cr0(vcpu, cr0);
 
 	vcpu->cr0 = cr0;
 	vcpu->regs_avail |= BIT(VCPU_CR0);
 	vmcs_writel(CR0_READ_SHADOW, cr0);
 	vmcs_writel(GUEST_CR0, hw);
+	if (!kvm_caps.unrestricted_guest)
+		restricted_paging(vcpu);
 }
 
 static bool vmx_cr4_allowed(struct kvm_vcpu *vcpu, unsigned long cr4)
@@ -741,11 +895,8 @@ static bool vmx_cr4_allowed(struct kvm_vcpu *vcpu, unsigned long cr4)
 
 static void vmx_set_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
 {
-	unsigned long hw = cr4 | vmx_config.cr4_fixed0;
 	unsigned long owned = CR4_GUEST_OWNED & ~vcpu->cr4_reserved;
 
-	/* Machine checks are the host's. */
-	hw = (hw & ~X86_CR4_MCE) | (cr4_read_shadow() & X86_CR4_MCE);
 	vcpu->cr4 = cr4;
 	vcpu->regs_avail |= BIT(VCPU_CR4);
 	if (vcpu->cr4_guest_owned != owned) {
@@ -753,7 +904,7 @@ static void vmx_set_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
 		vmcs_writel(CR4_GUEST_HOST_MASK, ~owned);
 	}
 	vmcs_writel(CR4_READ_SHADOW, cr4);
-	vmcs_writel(GUEST_CR4, hw);
+	write_cr4(vcpu);
 }
 
 /*
@@ -775,10 +926,13 @@ static void vmx_set_efer(struct kvm_vcpu *vcpu, u64 efer)
 
 	vcpu->efer = efer;
 	vmx->user_msrs_loaded = false;
-	vmcs_write64(GUEST_EFER, efer);
+	/* "Checks on Guest Control Registers ...": LME and LMA agree if PG. */
+	vmcs_write64(GUEST_EFER, kvm_caps.unrestricted_guest ||
+				 (efer & EFER_LMA) ? efer : efer & ~EFER_LME);
 	ctl_set(vmx, VMX_CTL_ENTRY_CTL_GUEST_LONG_MODE, efer & EFER_LMA);
 	if (efer & EFER_LMA)
 		fix_tss_for_long_mode();
+	state_changed(vmx);
 }
 
 static void vmx_set_dr7(struct kvm_vcpu *vcpu, unsigned long dr7)
@@ -796,6 +950,9 @@ static void update_exception_bitmap(struct kvm_vcpu *vcpu)
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		bitmap |= BIT(X86_TRAP_BP);
+	/* There the processor would go through a protected mode's IDT. */
+	if (in_real_mode(to_vmx(vcpu)))
+		bitmap = ~0u;
 	vmcs_write32(EXCEPTION_BITMAP, bitmap);
 }
 
@@ -826,6 +983,196 @@ static void vmx_update_debug(struct kvm_vcpu *vcpu)
 	vmx_set_rflags(vcpu, rflags);
 	update_exception_bitmap(vcpu);
 	kvm_update_dr7(vcpu);
+}
+
+/* ---- real mode ---------------------------------------------------------- */
+
+/*
+ * Without unrestricted guest, real mode runs as virtual-8086 mode (`vm86`)
+ * where the segment registers allow it, and is emulated where they do not.
+ * vmx->seg has what belongs to the guest: all of its segment registers while
+ * it is emulated; with vm86, selectors and bases are the VMCS's, which the
+ * guest changes, and the rest, which real mode does not change by a load of
+ * the register, is here. RFLAGS and CR4 have bits there that the guest does
+ * not see, TR is ours, and interrupts and exceptions are delivered by us: all
+ * exceptions exit. INT n alone is left to the processor, which needs the IDTR
+ * to be that of the 8086.
+ */
+
+static void real_get_segment(struct vcpu_vmx *vmx, struct kvm_segment *var,
+			     enum kvm_seg seg)
+{
+	*var = vmx->seg[seg];
+	if (vmx->vm86 && seg <= VCPU_SEG_GS) {
+		var->selector = vmcs_read16(seg_fields[seg].selector);
+		var->base = (u64)var->selector << 4;
+	}
+}
+
+static void enter_vm86(struct vcpu_vmx *vmx)
+{
+	const struct kvm_segment tr = {
+		.base = vmx->vcpu.kvm->tss_addr, .limit = RMODE_TSS_LIMIT,
+		.type = SEG_AR_TYPE_BUSY_TSS, .present = 1,
+	};
+	unsigned long rflags = vmx_get_rflags(&vmx->vcpu);
+	struct kvm_segment s;
+	int i;
+
+	for (i = VCPU_SEG_ES; i <= VCPU_SEG_GS; i++) {
+		s = (struct kvm_segment) {
+			.base = vmx->seg[i].base, .limit = 0xffff,
+			.selector = vmx->seg[i].selector,
+			.type = 3, .s = 1, .dpl = 3, .present = 1,
+		};
+		write_segment(&s, i);
+	}
+	write_segment(&tr, VCPU_SEG_TR);
+	/* SYSENTER would lead out of it. */
+	vmx->sysenter_cs = vmcs_read32(GUEST_SYSENTER_CS);
+	vmcs_write32(GUEST_SYSENTER_CS, 0);
+	vmx->vm86 = true;
+	vmx_set_rflags(&vmx->vcpu, rflags);
+	write_cr4(&vmx->vcpu);
+}
+
+static void leave_vm86(struct vcpu_vmx *vmx)
+{
+	unsigned long rflags = vmx_get_rflags(&vmx->vcpu);
+	int i;
+
+	for (i = VCPU_SEG_ES; i <= VCPU_SEG_GS; i++)
+		real_get_segment(vmx, &vmx->seg[i], i);
+	vmcs_write32(GUEST_SYSENTER_CS, vmx->sysenter_cs);
+	vmx->vm86 = false;
+	vmx_set_rflags(&vmx->vcpu, rflags);
+	write_cr4(&vmx->vcpu);
+}
+
+static void real_set_segment(struct vcpu_vmx *vmx,
+			     const struct kvm_segment *var, enum kvm_seg seg)
+{
+	struct kvm_segment *own = &vmx->seg[seg];
+
+	if (vmx->vm86 && seg <= VCPU_SEG_GS &&
+	    !vmx_segment_fits_vm86(var, seg))
+		leave_vm86(vmx);
+	*own = *var;
+	/* As write_segment() would store it, and read_segment() read it. */
+	own->unusable |= !own->present;
+	own->present = !own->unusable;
+	if (seg <= VCPU_SEG_GS && !own->unusable)
+		own->type |= SEG_AR_TYPE_ACCESSED;
+	if (vmx->vm86 && seg <= VCPU_SEG_GS) {
+		vmcs_write16(seg_fields[seg].selector, own->selector);
+		vmcs_writel(seg_fields[seg].base, own->base);
+	}
+}
+
+static void enter_real_mode(struct vcpu_vmx *vmx)
+{
+	int i;
+
+	for (i = 0; i < VCPU_NR_SEGS; i++)
+		read_segment(&vmx->seg[i], i);
+	vmx->special |= SPECIAL_REAL;
+	update_exception_bitmap(&vmx->vcpu);
+}
+
+static void leave_real_mode(struct vcpu_vmx *vmx)
+{
+	int i;
+
+	if (vmx->vm86)
+		leave_vm86(vmx);
+	vmx->special &= ~SPECIAL_REAL;
+	for (i = 0; i < VCPU_NR_SEGS; i++)
+		if (i != VCPU_SEG_LDTR)
+			write_segment(&vmx->seg[i], i);
+	update_exception_bitmap(&vmx->vcpu);
+}
+
+#define REAL_IDT_LIMIT	(256 * 4 - 1)
+
+/* Can what is not a segment of code, stack or data be as vm86 needs it? */
+static bool tables_fit_vm86(struct vcpu_vmx *vmx)
+{
+	return READ_ONCE(vmx->vcpu.kvm->tss_addr) &&
+	       !vmcs_readl(GUEST_IDTR_BASE) &&
+	       vmcs_read32(GUEST_IDTR_LIMIT) >= REAL_IDT_LIMIT;
+}
+
+static bool segments_fit_vm86(const struct vcpu_vmx *vmx)
+{
+	int i;
+
+	for (i = VCPU_SEG_ES; i <= VCPU_SEG_GS; i++)
+		if (!vmx_segment_fits_vm86(&vmx->seg[i], i))
+			return false;
+	return true;
+}
+
+/* True: from now on it runs; false: it has to be emulated. */
+static bool try_vm86(struct vcpu_vmx *vmx)
+{
+	bool fits = tables_fit_vm86(vmx) &&
+		    (vmx->vm86 || segments_fit_vm86(vmx));
+
+	if (fits && !vmx->vm86)
+		enter_vm86(vmx);
+	else if (!fits && vmx->vm86)
+		leave_vm86(vmx);
+	return fits;
+}
+
+static bool protected_state_enterable(struct vcpu_vmx *vmx)
+{
+	struct kvm_segment seg[VCPU_NR_SEGS];
+	int i;
+
+	for (i = 0; i < VCPU_NR_SEGS; i++)
+		read_segment(&seg[i], i);
+	return vmx_segments_enterable(seg,
+			vmx_get_rflags(&vmx->vcpu) & X86_EFLAGS_VM,
+			is_long_mode(&vmx->vcpu));
+}
+
+static void check_state(struct vcpu_vmx *vmx)
+{
+	if (!(vmx->special & SPECIAL_CHECK))
+		return;
+	vmx->special &= ~(SPECIAL_CHECK | SPECIAL_EMULATE);
+	if (!(in_real_mode(vmx) ? try_vm86(vmx) :
+				  protected_state_enterable(vmx)))
+		vmx->special |= SPECIAL_EMULATE;
+}
+
+/*
+ * Is an event to be delivered by us? In real mode always: the processor knows
+ * none. The event stays in vcpu->ev until handle_emulate().
+ */
+static bool event_is_emulated(struct vcpu_vmx *vmx)
+{
+	if (likely(!vmx->special))
+		return false;
+	check_state(vmx);
+	if (!(vmx->special & (SPECIAL_REAL | SPECIAL_EMULATE)))
+		return false;
+	vmx->special |= SPECIAL_EVENT;
+	return true;
+}
+
+/* Before an entry: false where there is to be none. */
+static bool special_entry(struct vcpu_vmx *vmx)
+{
+	check_state(vmx);
+	if (!(vmx->special & (SPECIAL_EMULATE | SPECIAL_EVENT)))
+		return true;
+	vmx->exit_reason = EXIT_EMULATE;
+	vmx->exit_cached = 0;
+	vmx->idt_vectoring = 0;
+	vmx->entry_error = 0;
+	return false;
 }
 
 /* ---- translations ------------------------------------------------------- */
@@ -966,22 +1313,44 @@ static void write_kernel_gs_base(struct vcpu_vmx *vmx, u64 data)
 	vmx->guest_kernel_gs_base = data;
 }
 
+static u64 segment_base(struct kvm_vcpu *vcpu, enum kvm_seg seg)
+{
+	struct kvm_segment s;
+
+	vmx_get_segment(vcpu, &s, seg);
+	return s.base;
+}
+
+static void set_segment_base(struct kvm_vcpu *vcpu, enum kvm_seg seg, u64 base)
+{
+	struct kvm_segment s;
+
+	if (likely(!in_real_mode(to_vmx(vcpu)))) {
+		vmcs_writel(seg_fields[seg].base, base);
+		return;
+	}
+	vmx_get_segment(vcpu, &s, seg);
+	s.base = base;
+	vmx_set_segment(vcpu, &s, seg);
+}
+
 static int vmx_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
 	switch (index) {
 	case MSR_FS_BASE:
-		*data = vmcs_readl(GUEST_FS_BASE);
+		*data = segment_base(vcpu, VCPU_SEG_FS);
 		return 0;
 	case MSR_GS_BASE:
-		*data = vmcs_readl(GUEST_GS_BASE);
+		*data = segment_base(vcpu, VCPU_SEG_GS);
 		return 0;
 	case MSR_KERNEL_GS_BASE:
 		*data = read_kernel_gs_base(vmx);
 		return 0;
 	case MSR_IA32_SYSENTER_CS:
-		*data = vmcs_read32(GUEST_SYSENTER_CS);
+		*data = unlikely(vmx->vm86) ? vmx->sysenter_cs :
+					      vmcs_read32(GUEST_SYSENTER_CS);
 		return 0;
 	case MSR_IA32_SYSENTER_ESP:
 		*data = vmcs_readl(GUEST_SYSENTER_ESP);
@@ -1013,16 +1382,19 @@ static int vmx_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
 
 	switch (index) {
 	case MSR_FS_BASE:
-		vmcs_writel(GUEST_FS_BASE, data);
+		set_segment_base(vcpu, VCPU_SEG_FS, data);
 		return 0;
 	case MSR_GS_BASE:
-		vmcs_writel(GUEST_GS_BASE, data);
+		set_segment_base(vcpu, VCPU_SEG_GS, data);
 		return 0;
 	case MSR_KERNEL_GS_BASE:
 		write_kernel_gs_base(vmx, data);
 		return 0;
 	case MSR_IA32_SYSENTER_CS:
-		vmcs_write32(GUEST_SYSENTER_CS, data);
+		if (unlikely(vmx->vm86))
+			vmx->sysenter_cs = data;
+		else
+			vmcs_write32(GUEST_SYSENTER_CS, data);
 		return 0;
 	case MSR_IA32_SYSENTER_ESP:
 		vmcs_writel(GUEST_SYSENTER_ESP, data);
@@ -1131,6 +1503,8 @@ static void vmx_set_nmi_masked(struct kvm_vcpu *vcpu, bool masked)
 
 static void inject(struct vcpu_vmx *vmx, u32 info)
 {
+	if (event_is_emulated(vmx))
+		return;
 	vmx->event_in_entry = true;
 	vmcs_write32(VM_ENTRY_INTR_INFO, info | INTR_VALID);
 }
@@ -1205,6 +1579,7 @@ static void vmx_cancel_injection(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
+	vmx->special &= ~SPECIAL_EVENT;
 	if (!vmx->event_in_entry)
 		return;
 	vmx->event_in_entry = false;
@@ -1295,6 +1670,8 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 	bool again = false;
 	u32 host_pkru = 0;
 
+	if (unlikely(vmx->special) && !special_entry(vmx))
+		return;
 	/*
 	 * The same check, when TF is the monitor's: the trap that was due
 	 * behind STI has been reported, and none is pending any more.
@@ -1456,6 +1833,8 @@ static void recover_events(struct vcpu_vmx *vmx)
 	vmx->idt_vectoring = vmcs_read32(IDT_VECTORING_INFO);
 	if (likely(!(vmx->idt_vectoring & INTR_VALID)))
 		recover_nmi_blocking(vmx);
+	else if (unlikely(vmx->vm86))
+		vmx->idt_vectoring = 0;	/* INT n, and RIP still points to it */
 	else
 		requeue_event(vmx, vmx->idt_vectoring);
 }
@@ -1679,6 +2058,46 @@ static bool host_split_lock(struct kvm_vcpu *vcpu)
 	return true;
 }
 
+/*
+ * At CPL 3 of virtual-8086 mode much ends in #GP that real mode allows, and
+ * beyond 64K it is #SS or #GP although the guest's limits may be larger. What
+ * the emulator does not know is no system instruction: its fault is genuine.
+ */
+static int emulate_real_fault(struct kvm_vcpu *vcpu, u8 vector)
+{
+	int r = kvm_emulate_instruction(vcpu, 0, EMULTYPE_TRY, NULL, 0);
+
+	if (r != KVM_EMULATE_UNKNOWN)
+		return r;
+	kvm_queue_exception(vcpu, vector);
+	return 1;
+}
+
+static int handle_real_exception(struct kvm_vcpu *vcpu, u8 vector)
+{
+	switch (vector) {
+	case X86_TRAP_MC:
+		return 1;		/* vmx_handle_exit_irqoff() */
+	case X86_TRAP_DB:
+		return handle_db(vcpu);
+	case X86_TRAP_BP:
+		if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
+			return debug_exit(vcpu, X86_TRAP_BP, 0);
+		fallthrough;
+	case X86_TRAP_OF:
+	case X86_TRAP_SS:
+	case X86_TRAP_GP:
+		return emulate_real_fault(vcpu, vector);
+	case X86_TRAP_AC:
+		if (host_split_lock(vcpu))
+			return 1;
+		fallthrough;
+	default:
+		kvm_queue_exception(vcpu, vector);
+		return 1;
+	}
+}
+
 static int handle_exception_nmi(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
@@ -1687,6 +2106,8 @@ static int handle_exception_nmi(struct kvm_vcpu *vcpu)
 
 	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
 		return 1;
+	if (unlikely(in_real_mode(vmx)))
+		return handle_real_exception(vcpu, vector);
 	switch (vector) {
 	case X86_TRAP_MC:
 		return 1;		/* vmx_handle_exit_irqoff() */
@@ -1978,6 +2399,51 @@ static int handle_ept_misconfig(struct kvm_vcpu *vcpu)
 	return r == KVM_PF_EMULATE ? emulate_access(vcpu, gpa, EMULTYPE_PF) : r;
 }
 
+/* ---- no exit: a state that cannot be entered ---------------------------- */
+
+/* Is there something that the run loop must see to before the next step? */
+static bool emulation_interrupted(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_events *ev = &vcpu->ev;
+	const struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (ev->exception.pending || ev->exception.injected ||
+	    kvm_request_pending(vcpu) || __xfer_to_guest_mode_work_pending())
+		return true;
+	if ((vmx->vmcs.ctl[VMX_WORD_CPU] & CPU_INTR_WINDOW_EXITING) &&
+	    vmx_interrupt_allowed(vcpu))
+		return handle_interrupt_window(vcpu);
+	if ((vmx->vmcs.ctl[VMX_WORD_CPU] & CPU_NMI_WINDOW_EXITING) &&
+	    vmx_nmi_allowed(vcpu))
+		return handle_nmi_window(vcpu);
+	return false;
+}
+
+/*
+ * Instructions at a time. The run loop's other duties, time accounting and
+ * RCU, wait for so many.
+ */
+#define EMULATE_BATCH	128
+
+static int handle_emulate(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	int i, r = 1;
+
+	if (vmx->special & SPECIAL_EVENT) {
+		vmx->special &= ~SPECIAL_EVENT;
+		return kvm_emulate_event(vcpu);
+	}
+	for (i = 0; i < EMULATE_BATCH && r > 0; i++) {
+		check_state(vmx);
+		if (!(vmx->special & SPECIAL_EMULATE) ||
+		    emulation_interrupted(vcpu))
+			return 1;
+		r = kvm_emulate_instruction(vcpu, 0, 0, NULL, 0);
+	}
+	return r;
+}
+
 /* ---- the exit table ----------------------------------------------------- */
 
 static int handle_single_step(struct kvm_vcpu *vcpu)
@@ -2062,6 +2528,7 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_MSR_WRITE_IMM]		= handle_undefined,
 	[EXIT_HANDLED]				= handle_ignored,
 	[EXIT_SINGLE_STEP]			= handle_single_step,
+	[EXIT_EMULATE]				= handle_emulate,
 };
 
 static int fail_entry(struct kvm_vcpu *vcpu, u64 reason)
@@ -2255,7 +2722,13 @@ static void vmx_free_pages(struct vcpu_vmx *vmx)
 static int vmx_vcpu_create(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	int r;
 
+	if (!kvm_caps.unrestricted_guest) {
+		r = vmx_rmode_add_identity_map(vcpu->kvm);
+		if (r)
+			return r;
+	}
 	vmx->vmcs.region = vmx_alloc_region(raw_smp_processor_id(),
 					    GFP_KERNEL_ACCOUNT);
 	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
@@ -2296,6 +2769,13 @@ static int vmx_vm_init(struct kvm *kvm)
 
 static void vmx_vm_destroy(struct kvm *kvm)
 {
+}
+
+static int vmx_set_tss_addr(struct kvm *kvm, unsigned long addr)
+{
+	if (kvm_caps.unrestricted_guest || !addr)
+		return 0;
+	return vmx_rmode_add_tss(kvm, addr);
 }
 
 /* ---- hardware ----------------------------------------------------------- */
@@ -2361,6 +2841,7 @@ const struct kvm_backend vmx_backend = {
 	.cpu_disable = vmx_cpu_disable,
 	.vm_init = vmx_vm_init,
 	.vm_destroy = vmx_vm_destroy,
+	.set_tss_addr = vmx_set_tss_addr,
 	.vcpu_size = sizeof(struct vcpu_vmx),
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_free = vmx_vcpu_free,

@@ -23,6 +23,10 @@
 
 struct vmx_config vmx_config __ro_after_init;
 
+static bool unrestricted_guest = true;
+module_param(unrestricted_guest, bool, 0444);
+MODULE_PARM_DESC(unrestricted_guest, "real and unpaged mode without emulation (default: on)");
+
 static bool vpid = true;
 module_param(vpid, bool, 0444);
 MODULE_PARM_DESC(vpid, "tag translations with a VPID (default: on)");
@@ -69,7 +73,7 @@ static const struct {
 	{ VMX_CTL_CPU_ACTIVATE_SECONDARY,	REQUIRED },
 
 	{ VMX_CTL_CPU2_ENABLE_EPT,		REQUIRED },
-	{ VMX_CTL_CPU2_UNRESTRICTED_GUEST,	REQUIRED },
+	{ VMX_CTL_CPU2_UNRESTRICTED_GUEST,	WANTED, &unrestricted_guest },
 	{ VMX_CTL_CPU2_ENABLE_VPID,		WANTED, &vpid },
 	{ VMX_CTL_CPU2_ENABLE_RDTSCP,		WANTED },
 	{ VMX_CTL_CPU2_ENABLE_INVPCID,		WANTED },
@@ -205,6 +209,8 @@ static void __init fill_caps(void)
 	kvm_caps.ept_levels = cap & EPTCAP_5_LEVELS ? PT_LEVEL_256T :
 						      PT_LEVEL_512G;
 	kvm_caps.unrestricted_guest = vmx_has(VMX_CTL_CPU2_UNRESTRICTED_GUEST);
+	/* Whoever reads the parameter wants to know what is in use. */
+	unrestricted_guest = kvm_caps.unrestricted_guest;
 	kvm_caps.vpid = vmx_has(VMX_CTL_CPU2_ENABLE_VPID);
 	kvm_caps.rdtscp = vmx_has(VMX_CTL_CPU2_ENABLE_RDTSCP);
 	kvm_caps.rdpid = kvm_caps.rdtscp;
@@ -230,11 +236,12 @@ void vmx_caps_report(void)
 {
 	const u64 cap = vmx_config.ept_vpid;
 
-	pr_info("kvm: VT-x with EPT (%d levels%s%s%s), unrestricted guest%s%s%s%s; VMCS revision %#x\n",
+	pr_info("kvm: VT-x with EPT (%d levels%s%s%s)%s%s%s%s%s; VMCS revision %#x\n",
 		kvm_caps.ept_levels,
 		kvm_caps.ept_2m ? ", 2M" : "", kvm_caps.ept_1g ? ", 1G" : "",
 		kvm_caps.ept_ad ? ", A/D" :
 		cap & EPTCAP_ACCESSED_DIRTY ? ", A/D off" : "",
+		kvm_caps.unrestricted_guest ? ", unrestricted guest" : "",
 		kvm_caps.vpid ? ", VPID" : "", kvm_caps.pml ? ", PML" : "",
 		kvm_caps.tsc_scaling ? ", TSC scaling" : "",
 		kvm_caps.xsaves ? ", XSAVES" : "",

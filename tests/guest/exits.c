@@ -297,6 +297,9 @@ TEST(fail_entry)
 	struct kvm_sregs s;
 	int i;
 
+	/* What segments cannot be entered with is emulated there. */
+	if (!kvm_uses("unrestricted_guest"))
+		skip("the processor has no unrestricted guest");
 	get_sregs(v, &s);
 	s.cs.type = 3;			/* data, in 64-bit mode */
 	s.cs.dpl = 3;
@@ -322,6 +325,11 @@ TEST(fail_entry_bad_ldt)
 	s.ldt = s.ds;			/* usable, but not an LDT */
 	s.ldt.unusable = 0;
 	set_sregs(v, &s);
+	if (!kvm_uses("unrestricted_guest")) {
+		vcpu_until(v, STOP_SYNC);	/* emulated throughout */
+		vm_free(v->vm);
+		return;
+	}
 	EQ(vcpu_run(v), KVM_EXIT_FAIL_ENTRY);
 	EQ(v->run->fail_entry.hardware_entry_failure_reason,
 	   INVALID_GUEST_STATE);

@@ -38,6 +38,21 @@ bool kvm_in_tree(void)
 	return access("/sys/module/kvm/holders/kvm_intel", F_OK) == 0;
 }
 
+bool kvm_uses(const char *param)
+{
+	char path[96], value = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s",
+		 kvm_in_tree() ? "kvm_intel" : "kvm", param);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, &value, 1) != 1)
+		value = 'N';
+	if (fd >= 0)
+		close(fd);
+	return value == 'Y';
+}
+
 unsigned int cpus_online(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);

@@ -159,6 +159,7 @@ struct vm {
 /* System. kvm_fd() stays open for the life of the process. */
 int kvm_fd(void);
 bool kvm_in_tree(void);		/* the kernel's own module, not ours */
+bool kvm_uses(const char *param);	/* a switch of the module: is it on? */
 int vm_cap(struct vm *vm, int cap);
 #define has_cap(cap)	(ioctl(kvm_fd(), KVM_CHECK_EXTENSION, cap) > 0)
 #define need_cap(cap) do {						\

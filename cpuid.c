@@ -747,9 +747,11 @@ static u32 offered_flags(void)
 
 /*
  * Those that make the driver use the host's processor: XCR0 is loaded, and
- * MSRs with linear addresses. The monitor's word is not enough.
+ * MSRs with linear addresses. The monitor's word is not enough. Nor is it
+ * where page tables are shadowed, for what shadow tables do not have.
  */
-#define HARDWARE_FLAGS	(KVM_CPUF_XSAVE | KVM_CPUF_LA57)
+#define HARDWARE_FLAGS	(KVM_CPUF_XSAVE | KVM_CPUF_LA57 | KVM_CPUF_PCID | \
+			 KVM_CPUF_INVPCID | KVM_CPUF_PKU)
 
 static u32 find_flags(struct kvm_vcpu *vcpu)
 {

@@ -817,7 +817,7 @@ static int em_hlt(struct x86_emulate_ctxt *ctxt)
 
 static int em_invlpg(struct x86_emulate_ctxt *ctxt, u64 lin)
 {
-	kvm_make_request(ctxt->vcpu, KVM_REQ_TLB_FLUSH_GUEST);
+	kvm_mmu_invlpg(ctxt->vcpu, lin);
 	return X86EMUL_OK;
 }
 

@@ -542,6 +542,8 @@ struct kvm_backend {
 	void (*flush_tlb)(struct kvm_vcpu *vcpu);
 	/* ... those that the guest's own MOV to CR and the like must drop. */
 	void (*flush_tlb_guest)(struct kvm_vcpu *vcpu);
+	/* ... that of one address, with shadow paging. */
+	void (*flush_tlb_gva)(struct kvm_vcpu *vcpu, u64 gva);
 };
 extern const struct kvm_backend *backend;
 extern const struct kvm_backend vmx_backend;

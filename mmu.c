@@ -1208,6 +1208,11 @@ void kvm_mmu_new_cr3(struct kvm_vcpu *vcpu, bool flush)
 		kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
 }
 
+void kvm_mmu_invlpg(struct kvm_vcpu *vcpu, u64 gva)
+{
+	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
+}
+
 /* ---- memory slots ------------------------------------------------------- */
 
 int kvm_mmu_slot_create(struct kvm *kvm, struct kvm_memory_slot *slot)
@@ -1471,6 +1476,10 @@ static void __init use_ept_format(void)
 
 int __init kvm_mmu_module_init(void)
 {
+	if (!kvm_caps.ept) {
+		pr_err("kvm: shadow page tables are not there yet\n");
+		return -EOPNOTSUPP;
+	}
 	use_ept_format();
 	nx_large_pages = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) &&
 			 !cpu_mitigations_off();

@@ -131,6 +131,8 @@ void kvm_mmu_vcpu_free(struct kvm_vcpu *vcpu);
 void kvm_mmu_reset(struct kvm_vcpu *vcpu);
 /* MOV to CR3 with a new value; `flush`: not with the no-flush bit. */
 void kvm_mmu_new_cr3(struct kvm_vcpu *vcpu, bool flush);
+/* INVLPG, with shadow paging: it exits, or is emulated. */
+void kvm_mmu_invlpg(struct kvm_vcpu *vcpu, u64 gva);
 /* Make sure a root is loaded in the backend. 0 or -errno. */
 int kvm_mmu_load(struct kvm_vcpu *vcpu);
 /* KVM_REQ_MMU_RELOAD: let go of a root that has become invalid. */

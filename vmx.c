@@ -74,7 +74,11 @@ enum {
 };
 
 /* MSRs that only user mode and SYSCALL look at: switched lazily. */
-enum user_msr { UMSR_STAR, UMSR_LSTAR, UMSR_SYSCALL_MASK, UMSR_TSC_AUX, NR_UMSRS };
+enum user_msr {
+	UMSR_STAR, UMSR_LSTAR, UMSR_SYSCALL_MASK, UMSR_TSC_AUX,
+	UMSR_EFER,		/* where entries and exits do not switch it */
+	NR_UMSRS
+};
 
 struct vcpu_vmx {
 	struct kvm_vcpu vcpu;		/* first: kvm.h allocates it so */
@@ -326,6 +330,7 @@ static const u32 user_msrs[NR_UMSRS] = {
 	[UMSR_LSTAR] = MSR_LSTAR,
 	[UMSR_SYSCALL_MASK] = MSR_SYSCALL_MASK,
 	[UMSR_TSC_AUX] = MSR_TSC_AUX,
+	[UMSR_EFER] = MSR_EFER,
 };
 
 struct user_msrs_cpu {
@@ -338,7 +343,22 @@ static DEFINE_PER_CPU(struct user_msrs_cpu, user_msrs_cpu);
 
 static bool user_msr_exists(enum user_msr i)
 {
+	if (i == UMSR_EFER)
+		return !vmx_has(VMX_CTL_ENTRY_CTL_LOAD_EFER);
 	return i != UMSR_TSC_AUX || kvm_caps.rdtscp;
+}
+
+/* Does the guest look at it as it is now? */
+static bool user_msr_wanted(const struct kvm_vcpu *vcpu, enum user_msr i)
+{
+	switch (i) {
+	case UMSR_EFER:
+		return true;
+	case UMSR_TSC_AUX:
+		return guest_cpu_has(vcpu, KVM_CPUF_RDTSCP | KVM_CPUF_RDPID);
+	default:
+		return vcpu->efer & EFER_SCE;
+	}
 }
 
 static void user_msrs_cpu_init(void)
@@ -386,14 +406,10 @@ static void user_msrs_on_return(struct user_return_notifier *notifier)
 static void user_msrs_load(struct vcpu_vmx *vmx)
 {
 	struct user_msrs_cpu *c = this_cpu_ptr(&user_msrs_cpu);
-	bool syscall = vmx->vcpu.efer & EFER_SCE;
 	int i;
 
 	for (i = 0; i < NR_UMSRS; i++) {
-		if (i == UMSR_TSC_AUX ? !guest_cpu_has(&vmx->vcpu,
-						       KVM_CPUF_RDTSCP |
-						       KVM_CPUF_RDPID) :
-					!syscall)
+		if (!user_msr_wanted(&vmx->vcpu, i))
 			continue;
 		if (c->now[i] == vmx->user_msr[i] || !user_msr_exists(i))
 			continue;
@@ -540,15 +556,19 @@ static void vmx_vcpu_put(struct kvm_vcpu *vcpu)
 
 /*
  * Unpaged code runs on its own CR3 with unrestricted guest alone, as only
- * there CR0.PG is its own.
+ * there CR0.PG is its own; and nothing does without EPT.
  */
 static bool cr3_is_guests(const struct kvm_vcpu *vcpu)
 {
-	return kvm_caps.unrestricted_guest || (vcpu->cr0 & X86_CR0_PG);
+	return kvm_caps.unrestricted_guest ||
+	       (kvm_caps.ept && (vcpu->cr0 & X86_CR0_PG));
 }
 
+/* Without EPT the processor loads them from memory, and they are ours. */
 static void cache_pdptrs(struct kvm_vcpu *vcpu)
 {
+	if (!kvm_caps.ept)
+		return;
 	vcpu->mmu.pdptrs[0] = vmcs_read64(GUEST_PDPTE0);
 	vcpu->mmu.pdptrs[1] = vmcs_read64(GUEST_PDPTE1);
 	vcpu->mmu.pdptrs[2] = vmcs_read64(GUEST_PDPTE2);
@@ -595,7 +615,7 @@ static void vmx_cache_reg(struct kvm_vcpu *vcpu, enum kvm_reg reg)
 
 static void write_pdptrs(struct kvm_vcpu *vcpu)
 {
-	if (!is_pae_paging(vcpu))
+	if (!kvm_caps.ept || !is_pae_paging(vcpu))
 		return;
 	vmcs_write64(GUEST_PDPTE0, vcpu->mmu.pdptrs[0]);
 	vmcs_write64(GUEST_PDPTE1, vcpu->mmu.pdptrs[1]);
@@ -798,8 +818,13 @@ static void vmx_set_idt(struct kvm_vcpu *vcpu, const struct kvm_dtable *dt)
 
 /* ---- control registers -------------------------------------------------- */
 
-/* Bits that mean nothing to the driver: the guest changes them by itself. */
+/*
+ * Bits that mean nothing to the driver: the guest changes them by itself. Not
+ * what shadow paging depends on.
+ */
 #define CR0_GUEST_OWNED	(X86_CR0_TS | X86_CR0_WP)
+#define CR0_SHADOW	X86_CR0_WP
+#define CR4_SHADOW	X86_CR4_PGE
 #define CR4_GUEST_OWNED	(X86_CR4_PVI | X86_CR4_DE | X86_CR4_PCE | \
 			 X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_PGE | \
 			 X86_CR4_TSD | X86_CR4_FSGSBASE)
@@ -809,16 +834,20 @@ static void vmx_set_idt(struct kvm_vcpu *vcpu, const struct kvm_dtable *dt)
 
 /*
  * Without unrestricted guest: INT n through the vector table needs VME, and
- * unpaged code runs with a page directory of 4M user pages.
+ * unpaged code runs with user pages, in a page directory of 4M pages or in a
+ * shadow table, all of which are in PAE or 4-level format.
  */
 static unsigned long restricted_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
 {
+	const bool paging = vcpu->cr0 & X86_CR0_PG;
+
 	if (to_vmx(vcpu)->vm86)
 		cr4 |= X86_CR4_VME;
-	if (vcpu->cr0 & X86_CR0_PG)
-		return cr4;
-	return (cr4 | X86_CR4_PSE) &
-	       ~(X86_CR4_PAE | X86_CR4_SMEP | X86_CR4_SMAP);
+	if (!paging)
+		cr4 &= ~(X86_CR4_SMEP | X86_CR4_SMAP);
+	if (!kvm_caps.ept)
+		return cr4 | X86_CR4_PAE;
+	return paging ? cr4 : (cr4 | X86_CR4_PSE) & ~X86_CR4_PAE;
 }
 
 /* What the guest has as CR4, in the form that the processor runs with. */
@@ -854,6 +883,9 @@ static unsigned long restricted_cr0(struct kvm_vcpu *vcpu, unsigned long cr0)
 	}
 	if (!(cr0 & X86_CR0_PE))
 		cr0 &= ~X86_CR0_AM;
+	/* Shadow tables say what may be written, in their own way if !WP. */
+	if (!kvm_caps.ept)
+		cr0 |= X86_CR0_WP;
 	return cr0 | vmx_config.cr0_fixed0;
 }
 
@@ -863,10 +895,12 @@ static void restricted_paging(struct kvm_vcpu *vcpu)
 	const bool paging = vcpu->cr0 & X86_CR0_PG;
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
-	ctl_set(vmx, VMX_CTL_CPU_CR3_LOAD_EXITING, !paging);
-	ctl_set(vmx, VMX_CTL_CPU_CR3_STORE_EXITING, !paging);
-	if (!paging)
-		vmcs_writel(GUEST_CR3, vcpu->kvm->identity_map_addr);
+	if (kvm_caps.ept) {
+		ctl_set(vmx, VMX_CTL_CPU_CR3_LOAD_EXITING, !paging);
+		ctl_set(vmx, VMX_CTL_CPU_CR3_STORE_EXITING, !paging);
+		if (!paging)
+			vmcs_writel(GUEST_CR3, vcpu->kvm->identity_map_addr);
+	}
 	vcpu->regs_avail |= BIT(VCPU_CR3);
 	vcpu->regs_dirty |= BIT(VCPU_CR3);
 	write_cr4(vcpu);
@@ -897,6 +931,8 @@ static void vmx_set_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
 {
 	unsigned long owned = CR4_GUEST_OWNED & ~vcpu->cr4_reserved;
 
+	if (!kvm_caps.ept)
+		owned &= ~CR4_SHADOW;
 	vcpu->cr4 = cr4;
 	vcpu->regs_avail |= BIT(VCPU_CR4);
 	if (vcpu->cr4_guest_owned != owned) {
@@ -920,15 +956,29 @@ static void fix_tss_for_long_mode(void)
 			     (ar & ~SEG_AR_TYPE) | SEG_AR_TYPE_BUSY_TSS);
 }
 
+/*
+ * "Checks on Guest Control Registers, Debug Registers, and MSRs": LME and LMA
+ * agree where CR0.PG is set, as it is without unrestricted guest. Shadow
+ * tables forbid execution whether or not the guest's can.
+ */
+static u64 hardware_efer(u64 efer)
+{
+	if (!kvm_caps.unrestricted_guest && !(efer & EFER_LMA))
+		efer &= ~EFER_LME;
+	return kvm_caps.ept ? efer : efer | (vmx_config.host_efer & EFER_NX);
+}
+
 static void vmx_set_efer(struct kvm_vcpu *vcpu, u64 efer)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
 	vcpu->efer = efer;
 	vmx->user_msrs_loaded = false;
-	/* "Checks on Guest Control Registers ...": LME and LMA agree if PG. */
-	vmcs_write64(GUEST_EFER, kvm_caps.unrestricted_guest ||
-				 (efer & EFER_LMA) ? efer : efer & ~EFER_LME);
+	if (vmx_has(VMX_CTL_ENTRY_CTL_LOAD_EFER))
+		vmcs_write64(GUEST_EFER, hardware_efer(efer));
+	else
+		vmx->user_msr[UMSR_EFER] = (vmx_config.host_efer & ~EFER_SCE) |
+					   (efer & EFER_SCE);
 	ctl_set(vmx, VMX_CTL_ENTRY_CTL_GUEST_LONG_MODE, efer & EFER_LMA);
 	if (efer & EFER_LMA)
 		fix_tss_for_long_mode();
@@ -950,6 +1000,8 @@ static void update_exception_bitmap(struct kvm_vcpu *vcpu)
 
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		bitmap |= BIT(X86_TRAP_BP);
+	if (!kvm_caps.ept)
+		bitmap |= BIT(X86_TRAP_PF);
 	/* There the processor would go through a protected mode's IDT. */
 	if (in_real_mode(to_vmx(vcpu)))
 		bitmap = ~0u;
@@ -1206,15 +1258,6 @@ static void vpid_free(u16 vpid)
 	spin_unlock(&vpids_lock);
 }
 
-static void vmx_flush_tlb(struct kvm_vcpu *vcpu)
-{
-	/* Drops guest-physical and combined mappings, of every VPID. */
-	if (vmx_config.ept_vpid & EPTCAP_INVEPT_SINGLE)
-		invept(INVEPT_SINGLE, to_vmx(vcpu)->eptp);
-	else
-		invept(INVEPT_ALL, 0);
-}
-
 static void vmx_flush_tlb_guest(struct kvm_vcpu *vcpu)
 {
 	u16 vpid = to_vmx(vcpu)->vpid;
@@ -1227,6 +1270,31 @@ static void vmx_flush_tlb_guest(struct kvm_vcpu *vcpu)
 		invvpid(INVVPID_ALL, 0, 0);
 }
 
+/* One address, which may be that of a large page. */
+static void vmx_flush_tlb_gva(struct kvm_vcpu *vcpu, u64 gva)
+{
+	u16 vpid = to_vmx(vcpu)->vpid;
+
+	if (!vpid)
+		return;
+	if (vmx_config.ept_vpid & VPIDCAP_INVVPID_ADDRESS)
+		invvpid(INVVPID_ADDRESS, vpid, gva);
+	else
+		vmx_flush_tlb_guest(vcpu);
+}
+
+static void vmx_flush_tlb(struct kvm_vcpu *vcpu)
+{
+	/* Then our tables are those that the guest's addresses go through. */
+	if (!kvm_caps.ept)
+		vmx_flush_tlb_guest(vcpu);
+	/* Drops guest-physical and combined mappings, of every VPID. */
+	else if (vmx_config.ept_vpid & EPTCAP_INVEPT_SINGLE)
+		invept(INVEPT_SINGLE, to_vmx(vcpu)->eptp);
+	else
+		invept(INVEPT_ALL, 0);
+}
+
 static void vmx_set_root(struct kvm_vcpu *vcpu, hpa_t root, int level)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
@@ -1235,7 +1303,10 @@ static void vmx_set_root(struct kvm_vcpu *vcpu, hpa_t root, int level)
 	if (kvm_caps.ept_ad)
 		eptp |= EPTP_ACCESSED_DIRTY;
 	vmx->eptp = eptp;
-	vmcs_write64(EPT_POINTER, eptp);
+	if (kvm_caps.ept)
+		vmcs_write64(EPT_POINTER, eptp);
+	else
+		vmcs_writel(GUEST_CR3, root);
 	/* The page may have been another root before. */
 	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
 }
@@ -1285,7 +1356,7 @@ static int user_msr_index(u32 msr)
 	int i;
 
 	for (i = 0; i < NR_UMSRS; i++)
-		if (user_msrs[i] == msr)
+		if (user_msrs[i] == msr && user_msr_exists(i))
 			return i;
 	return -1;
 }
@@ -1359,7 +1430,8 @@ static int vmx_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data)
 		*data = vmcs_readl(GUEST_SYSENTER_EIP);
 		return 0;
 	case MSR_IA32_CR_PAT:
-		*data = vmcs_read64(GUEST_PAT);
+		*data = vmx_has(VMX_CTL_ENTRY_CTL_LOAD_PAT) ?
+			vmcs_read64(GUEST_PAT) : vcpu->msr.pat;
 		return 0;
 	case MSR_IA32_DEBUGCTLMSR:
 		*data = vmcs_read64(GUEST_DEBUGCTL);
@@ -1403,7 +1475,10 @@ static int vmx_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
 		vmcs_writel(GUEST_SYSENTER_EIP, data);
 		return 0;
 	case MSR_IA32_CR_PAT:
-		vmcs_write64(GUEST_PAT, data);
+		if (vmx_has(VMX_CTL_ENTRY_CTL_LOAD_PAT))
+			vmcs_write64(GUEST_PAT, data);
+		else
+			vcpu->msr.pat = data;
 		return 0;
 	case MSR_IA32_DEBUGCTLMSR:
 		vmcs_write64(GUEST_DEBUGCTL, data);
@@ -2028,6 +2103,8 @@ static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
 
 /* ---- exits: exceptions -------------------------------------------------- */
 
+static int handle_page_fault(struct kvm_vcpu *vcpu);
+
 static int handle_db(struct kvm_vcpu *vcpu)
 {
 	unsigned long dr6 = exit_qualification(to_vmx(vcpu));
@@ -2106,6 +2183,9 @@ static int handle_exception_nmi(struct kvm_vcpu *vcpu)
 
 	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
 		return 1;
+	/* Is it for our tables, or for the guest's? */
+	if (vector == X86_TRAP_PF && !kvm_caps.ept)
+		return handle_page_fault(vcpu);
 	if (unlikely(in_real_mode(vmx)))
 		return handle_real_exception(vcpu, vector);
 	switch (vector) {
@@ -2351,7 +2431,7 @@ static int delivery_failed(struct vcpu_vmx *vmx)
 		vmx->idt_vectoring,
 		vmx->exit_reason,
 		exit_qualification(vmx),
-		vmcs_read64(GUEST_PHYSICAL_ADDRESS),
+		kvm_caps.ept ? vmcs_read64(GUEST_PHYSICAL_ADDRESS) : 0,
 		raw_smp_processor_id(),
 	};
 
@@ -2364,6 +2444,22 @@ static int emulate_access(struct kvm_vcpu *vcpu, gpa_t gpa, u32 emultype)
 	if (unlikely(to_vmx(vcpu)->idt_vectoring & INTR_VALID))
 		return delivery_failed(to_vmx(vcpu));
 	return kvm_emulate_instruction(vcpu, gpa, emultype, NULL, 0);
+}
+
+/* Without EPT. The exit qualification is the address, which is not in CR2. */
+static int handle_page_fault(struct kvm_vcpu *vcpu)
+{
+	u32 error_code = vmcs_read32(VM_EXIT_INTR_ERROR_CODE);
+	int r = kvm_mmu_page_fault(vcpu, exit_qualification(to_vmx(vcpu)),
+				   error_code);
+
+	return r == KVM_PF_EMULATE ? emulate_access(vcpu, 0, 0) : r;
+}
+
+static int handle_invlpg(struct kvm_vcpu *vcpu)
+{
+	kvm_mmu_invlpg(vcpu, exit_qualification(to_vmx(vcpu)));
+	return vmx_skip_instruction(vcpu);
 }
 
 static int handle_ept_violation(struct kvm_vcpu *vcpu)
@@ -2495,6 +2591,7 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_GETSEC]			= handle_undefined,
 	[EXIT_REASON_HLT]			= handle_hlt,
 	[EXIT_REASON_INVD]			= handle_nop,
+	[EXIT_REASON_INVLPG]			= handle_invlpg,
 	[EXIT_REASON_RDPMC]			= handle_rdpmc,
 	[EXIT_REASON_RSM]			= handle_undefined,
 	[EXIT_REASON_VMCLEAR]			= handle_undefined,
@@ -2616,8 +2713,10 @@ static void vmcs_init_host(struct vcpu_vmx *vmx)
 	vmcs_writel(HOST_RIP, (unsigned long)vmx_exit_point);
 	vmcs_write32(HOST_SYSENTER_CS, vmx_config.host_sysenter_cs);
 	vmcs_writel(HOST_SYSENTER_EIP, vmx_config.host_sysenter_eip);
-	vmcs_write64(HOST_PAT, vmx_config.host_pat);
-	vmcs_write64(HOST_EFER, vmx_config.host_efer);
+	if (vmx_has(VMX_CTL_EXIT_CTL_LOAD_PAT))
+		vmcs_write64(HOST_PAT, vmx_config.host_pat);
+	if (vmx_has(VMX_CTL_EXIT_CTL_LOAD_EFER))
+		vmcs_write64(HOST_EFER, vmx_config.host_efer);
 }
 
 static void vmcs_init_controls(struct vcpu_vmx *vmx)
@@ -2631,6 +2730,10 @@ static void vmcs_init_controls(struct vcpu_vmx *vmx)
 	for (i = 0; i < ARRAY_SIZE(words); i++) {
 		u32 value = vmx_config.ctl[words[i]];
 
+		/* Where the word is not active, its field does not exist. */
+		if (words[i] == VMX_WORD_CPU2 &&
+		    !vmx_has(VMX_CTL_CPU_ACTIVATE_SECONDARY))
+			continue;
 		vmx->vmcs.ctl[words[i]] = ~value;
 		if (words[i] == VMX_WORD_CPU2 && !vmx->vpid)
 			value &= ~CPU2_ENABLE_VPID;
@@ -2659,7 +2762,9 @@ static void vmcs_init_controls(struct vcpu_vmx *vmx)
 	if (vmx_has(VMX_CTL_CPU2_ENCLS_EXITING))
 		vmcs_write64(ENCLS_EXITING_BITMAP, ~0ull);
 	vmx->vcpu.cr0_guest_owned = CR0_GUEST_OWNED;
-	vmcs_writel(CR0_GUEST_HOST_MASK, ~(unsigned long)CR0_GUEST_OWNED);
+	if (!kvm_caps.ept)
+		vmx->vcpu.cr0_guest_owned &= ~CR0_SHADOW;
+	vmcs_writel(CR0_GUEST_HOST_MASK, ~vmx->vcpu.cr0_guest_owned);
 	/* Its CR4 counterpart follows what CPUID says: vmx_set_cr4(). */
 	vmx->vcpu.cr4_guest_owned = ~0ul;
 }
@@ -2699,7 +2804,8 @@ static void vmx_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 	vmcs_write32(GUEST_INTERRUPTIBILITY, 0);
 	vmcs_writel(GUEST_PENDING_DBG, 0);
 	vmcs_write64(GUEST_DEBUGCTL, 0);
-	vmcs_write64(GUEST_PAT, vcpu->msr.pat);
+	if (vmx_has(VMX_CTL_ENTRY_CTL_LOAD_PAT))
+		vmcs_write64(GUEST_PAT, vcpu->msr.pat);
 	vmcs_write32(VM_ENTRY_INTR_INFO, 0);
 	vmx->event_in_entry = false;
 	ctl_set(vmx, VMX_CTL_CPU_INTR_WINDOW_EXITING, false);
@@ -2724,7 +2830,7 @@ static int vmx_vcpu_create(struct kvm_vcpu *vcpu)
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 	int r;
 
-	if (!kvm_caps.unrestricted_guest) {
+	if (kvm_caps.ept && !kvm_caps.unrestricted_guest) {
 		r = vmx_rmode_add_identity_map(vcpu->kvm);
 		if (r)
 			return r;
@@ -2791,6 +2897,8 @@ static int vmx_cpu_enable(void)
 	/* Leftovers of whoever was here before. */
 	if (!r && (vmx_config.ept_vpid & EPTCAP_INVEPT_ALL))
 		invept(INVEPT_ALL, 0);
+	if (!r && kvm_caps.vpid && (vmx_config.ept_vpid & VPIDCAP_INVVPID_ALL))
+		invvpid(INVVPID_ALL, 0, 0);
 	return r;
 }
 
@@ -2891,4 +2999,5 @@ const struct kvm_backend vmx_backend = {
 	.skip_instruction = vmx_skip_instruction,
 	.flush_tlb = vmx_flush_tlb,
 	.flush_tlb_guest = vmx_flush_tlb_guest,
+	.flush_tlb_gva = vmx_flush_tlb_gva,
 };

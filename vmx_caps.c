@@ -23,6 +23,10 @@
 
 struct vmx_config vmx_config __ro_after_init;
 
+static bool ept = true;
+module_param(ept, bool, 0444);
+MODULE_PARM_DESC(ept, "extended page tables (default: on)");
+
 static bool unrestricted_guest = true;
 module_param(unrestricted_guest, bool, 0444);
 MODULE_PARM_DESC(unrestricted_guest, "real and unpaged mode without emulation (default: on)");
@@ -70,9 +74,9 @@ static const struct {
 	{ VMX_CTL_CPU_MOV_DR_EXITING,		REQUIRED },
 	{ VMX_CTL_CPU_UNCOND_IO_EXITING,	REQUIRED },
 	{ VMX_CTL_CPU_USE_MSR_BITMAPS,		REQUIRED },
-	{ VMX_CTL_CPU_ACTIVATE_SECONDARY,	REQUIRED },
+	{ VMX_CTL_CPU_ACTIVATE_SECONDARY,	WANTED },
 
-	{ VMX_CTL_CPU2_ENABLE_EPT,		REQUIRED },
+	{ VMX_CTL_CPU2_ENABLE_EPT,		WANTED, &ept },
 	{ VMX_CTL_CPU2_UNRESTRICTED_GUEST,	WANTED, &unrestricted_guest },
 	{ VMX_CTL_CPU2_ENABLE_VPID,		WANTED, &vpid },
 	{ VMX_CTL_CPU2_ENABLE_RDTSCP,		WANTED },
@@ -87,14 +91,14 @@ static const struct {
 
 	{ VMX_CTL_EXIT_CTL_SAVE_DEBUG,		REQUIRED },
 	{ VMX_CTL_EXIT_CTL_HOST_LONG_MODE,	REQUIRED },
-	{ VMX_CTL_EXIT_CTL_LOAD_PAT,		REQUIRED },
-	{ VMX_CTL_EXIT_CTL_SAVE_PAT,		REQUIRED },
-	{ VMX_CTL_EXIT_CTL_LOAD_EFER,		REQUIRED },
+	{ VMX_CTL_EXIT_CTL_LOAD_PAT,		WANTED },
+	{ VMX_CTL_EXIT_CTL_SAVE_PAT,		WANTED },
+	{ VMX_CTL_EXIT_CTL_LOAD_EFER,		WANTED },
 	{ VMX_CTL_EXIT_CTL_CONCEAL_FROM_PT,	WANTED },
 
 	{ VMX_CTL_ENTRY_CTL_LOAD_DEBUG,		REQUIRED },
-	{ VMX_CTL_ENTRY_CTL_LOAD_PAT,		REQUIRED },
-	{ VMX_CTL_ENTRY_CTL_LOAD_EFER,		REQUIRED },
+	{ VMX_CTL_ENTRY_CTL_LOAD_PAT,		WANTED },
+	{ VMX_CTL_ENTRY_CTL_LOAD_EFER,		WANTED },
 	{ VMX_CTL_ENTRY_CTL_CONCEAL_FROM_PT,	WANTED },
 };
 
@@ -169,22 +173,69 @@ static int __init negotiate_controls(void)
 	return 0;
 }
 
-static int __init check_ept(void)
+/* Give back what is of no use without something else. */
+static void __init drop_control(enum vmx_control ctl)
 {
-	u64 cap;
+	vmx_config.ctl[VMX_CTL_WORD(ctl)] &= ~VMX_CTL_MASK(ctl);
+}
 
-	rdmsrq(MSR_IA32_VMX_EPT_VPID_CAP, cap);
+static bool __init ept_usable(u64 cap)
+{
+	return (cap & EPTCAP_4_LEVELS) && (cap & EPTCAP_WALK_WB) &&
+	       (cap & EPTCAP_INVEPT) &&
+	       (cap & (EPTCAP_INVEPT_SINGLE | EPTCAP_INVEPT_ALL));
+}
+
+static bool __init vpid_usable(u64 cap)
+{
+	return (cap & VPIDCAP_INVVPID) &&
+	       (cap & (VPIDCAP_INVVPID_SINGLE | VPIDCAP_INVVPID_ALL));
+}
+
+/* PAT and EFER are the guest's own where all of it can be switched. */
+static bool __init pat_and_efer_switched(void)
+{
+	return vmx_has(VMX_CTL_ENTRY_CTL_LOAD_PAT) &&
+	       vmx_has(VMX_CTL_EXIT_CTL_LOAD_PAT) &&
+	       vmx_has(VMX_CTL_EXIT_CTL_SAVE_PAT) &&
+	       vmx_has(VMX_CTL_ENTRY_CTL_LOAD_EFER) &&
+	       vmx_has(VMX_CTL_EXIT_CTL_LOAD_EFER);
+}
+
+/* The dependencies between controls, which one at a time does not show. */
+static void __init settle_controls(void)
+{
+	u64 cap = 0;
+
+	if (!vmx_has(VMX_CTL_CPU_ACTIVATE_SECONDARY))
+		vmx_config.ctl[VMX_WORD_CPU2] = 0;
+	if (vmx_has(VMX_CTL_CPU2_ENABLE_EPT) ||
+	    vmx_has(VMX_CTL_CPU2_ENABLE_VPID))
+		rdmsrq(MSR_IA32_VMX_EPT_VPID_CAP, cap);
 	vmx_config.ept_vpid = cap;
-	if (!(cap & EPTCAP_4_LEVELS) || !(cap & EPTCAP_WALK_WB) ||
-	    !(cap & EPTCAP_INVEPT) ||
-	    !(cap & (EPTCAP_INVEPT_SINGLE | EPTCAP_INVEPT_ALL))) {
-		pr_err("kvm: this processor's EPT lacks 4 levels, write-back tables or INVEPT\n");
-		return -EOPNOTSUPP;
+	if (!vpid_usable(cap))
+		drop_control(VMX_CTL_CPU2_ENABLE_VPID);
+	/* With EPT the guest's own page tables depend on both. */
+	if (!ept_usable(cap) || !pat_and_efer_switched())
+		drop_control(VMX_CTL_CPU2_ENABLE_EPT);
+	if (vmx_has(VMX_CTL_CPU2_ENABLE_EPT))
+		return;
+	drop_control(VMX_CTL_CPU2_UNRESTRICTED_GUEST);
+	drop_control(VMX_CTL_CPU2_ENABLE_PML);
+	drop_control(VMX_CTL_CPU2_ENABLE_INVPCID);
+	/* Its page tables are shadowed: what changes or caches them exits. */
+	vmx_config.ctl[VMX_WORD_CPU] |= CPU_CR3_LOAD_EXITING |
+					CPU_CR3_STORE_EXITING |
+					CPU_INVLPG_EXITING;
+	/* The host's PAT, whatever the guest says: the tables are ours. */
+	drop_control(VMX_CTL_ENTRY_CTL_LOAD_PAT);
+	drop_control(VMX_CTL_EXIT_CTL_LOAD_PAT);
+	drop_control(VMX_CTL_EXIT_CTL_SAVE_PAT);
+	if (!vmx_has(VMX_CTL_ENTRY_CTL_LOAD_EFER) ||
+	    !vmx_has(VMX_CTL_EXIT_CTL_LOAD_EFER)) {
+		drop_control(VMX_CTL_ENTRY_CTL_LOAD_EFER);
+		drop_control(VMX_CTL_EXIT_CTL_LOAD_EFER);
 	}
-	if (!(cap & VPIDCAP_INVVPID) ||
-	    !(cap & (VPIDCAP_INVVPID_SINGLE | VPIDCAP_INVVPID_ALL)))
-		vmx_config.ctl[VMX_WORD_CPU2] &= ~CPU2_ENABLE_VPID;
-	return 0;
 }
 
 /*
@@ -200,6 +251,8 @@ static void __init fill_caps(void)
 	u64 cap = vmx_config.ept_vpid;
 
 	kvm_caps.ept = vmx_has(VMX_CTL_CPU2_ENABLE_EPT);
+	if (!kvm_caps.ept)
+		cap = 0;
 	kvm_caps.ept_ad = eptad && (cap & EPTCAP_ACCESSED_DIRTY);
 	/* Each vCPU turns it on while there is something to log. */
 	kvm_caps.pml = kvm_caps.ept_ad && vmx_has(VMX_CTL_CPU2_ENABLE_PML);
@@ -209,9 +262,11 @@ static void __init fill_caps(void)
 	kvm_caps.ept_levels = cap & EPTCAP_5_LEVELS ? PT_LEVEL_256T :
 						      PT_LEVEL_512G;
 	kvm_caps.unrestricted_guest = vmx_has(VMX_CTL_CPU2_UNRESTRICTED_GUEST);
-	/* Whoever reads the parameter wants to know what is in use. */
-	unrestricted_guest = kvm_caps.unrestricted_guest;
 	kvm_caps.vpid = vmx_has(VMX_CTL_CPU2_ENABLE_VPID);
+	/* Whoever reads the parameters wants to know what is in use. */
+	ept = kvm_caps.ept;
+	unrestricted_guest = kvm_caps.unrestricted_guest;
+	vpid = kvm_caps.vpid;
 	kvm_caps.rdtscp = vmx_has(VMX_CTL_CPU2_ENABLE_RDTSCP);
 	kvm_caps.rdpid = kvm_caps.rdtscp;
 	kvm_caps.invpcid = vmx_has(VMX_CTL_CPU2_ENABLE_INVPCID);
@@ -232,15 +287,27 @@ static void __init fill_caps(void)
 	kvm_caps.xcr0 = kvm_caps.host_xcr0 & GUEST_XCR0;
 }
 
-void vmx_caps_report(void)
+static void describe_paging(char *buf, size_t size)
 {
 	const u64 cap = vmx_config.ept_vpid;
 
-	pr_info("kvm: VT-x with EPT (%d levels%s%s%s)%s%s%s%s%s; VMCS revision %#x\n",
-		kvm_caps.ept_levels,
-		kvm_caps.ept_2m ? ", 2M" : "", kvm_caps.ept_1g ? ", 1G" : "",
-		kvm_caps.ept_ad ? ", A/D" :
-		cap & EPTCAP_ACCESSED_DIRTY ? ", A/D off" : "",
+	if (!kvm_caps.ept)
+		strscpy(buf, "shadow page tables", size);
+	else
+		snprintf(buf, size, "EPT (%d levels%s%s%s)",
+			 kvm_caps.ept_levels,
+			 kvm_caps.ept_2m ? ", 2M" : "",
+			 kvm_caps.ept_1g ? ", 1G" : "",
+			 kvm_caps.ept_ad ? ", A/D" :
+			 cap & EPTCAP_ACCESSED_DIRTY ? ", A/D off" : "");
+}
+
+void vmx_caps_report(void)
+{
+	char paging[48];
+
+	describe_paging(paging, sizeof(paging));
+	pr_info("kvm: VT-x with %s%s%s%s%s%s; VMCS revision %#x\n", paging,
 		kvm_caps.unrestricted_guest ? ", unrestricted guest" : "",
 		kvm_caps.vpid ? ", VPID" : "", kvm_caps.pml ? ", PML" : "",
 		kvm_caps.tsc_scaling ? ", TSC scaling" : "",
@@ -293,11 +360,11 @@ int __init vmx_caps_setup(void)
 	rdmsrq(MSR_IA32_CR_PAT, vmx_config.host_pat);
 	rdmsrq(MSR_EFER, vmx_config.host_efer);
 	r = negotiate_controls();
-	if (!r)
-		r = check_ept();
-	if (!r)
-		fill_caps();
-	return r;
+	if (r)
+		return r;
+	settle_controls();
+	fill_caps();
+	return 0;
 }
 
 /* ---- VMX operation ------------------------------------------------------ */

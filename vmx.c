@@ -648,8 +648,11 @@ static unsigned long vmx_get_rflags(struct kvm_vcpu *vcpu)
 	return to_vmx(vcpu)->rflags;
 }
 
+static void satisfy_single_step_check(struct kvm_vcpu *vcpu);
+
 static void vmx_set_rflags(struct kvm_vcpu *vcpu, unsigned long rflags)
 {
+	unsigned long changed = rflags ^ vmx_get_rflags(vcpu);
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
 	vmx->rflags = rflags;
@@ -661,6 +664,8 @@ static void vmx_set_rflags(struct kvm_vcpu *vcpu, unsigned long rflags)
 		rflags |= VM86_FLAGS;
 	}
 	vmcs_writel(GUEST_RFLAGS, rflags);
+	if (unlikely(changed & X86_EFLAGS_TF))
+		satisfy_single_step_check(vcpu);
 }
 
 /* ---- segments ----------------------------------------------------------- */
@@ -1536,6 +1541,20 @@ static u32 vmx_get_interrupt_shadow(struct kvm_vcpu *vcpu)
 	return shadow;
 }
 
+/*
+ * "Checks on Guest Non-Register State": behind STI or MOV SS a single-step
+ * trap must be pending if TF is set, unless TF means branches, and must not be
+ * if it is clear. An injected #DB discards it, being that trap.
+ */
+static void satisfy_single_step_check(struct kvm_vcpu *vcpu)
+{
+	bool step = (vmx_get_rflags(vcpu) & X86_EFLAGS_TF) &&
+		    !(vmcs_read64(GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF);
+
+	if (vmx_get_interrupt_shadow(vcpu))
+		vmcs_writel(GUEST_PENDING_DBG, step ? QUAL_DB_BS : 0);
+}
+
 static void vmx_set_interrupt_shadow(struct kvm_vcpu *vcpu, u32 shadow)
 {
 	u32 old = vmcs_read32(GUEST_INTERRUPTIBILITY);
@@ -1545,8 +1564,10 @@ static void vmx_set_interrupt_shadow(struct kvm_vcpu *vcpu, u32 shadow)
 		new |= INTERRUPTIBILITY_MOV_SS;
 	else if (shadow & KVM_X86_SHADOW_INT_STI)
 		new |= INTERRUPTIBILITY_STI;
-	if (new != old)
-		vmcs_write32(GUEST_INTERRUPTIBILITY, new);
+	if (new == old)
+		return;
+	vmcs_write32(GUEST_INTERRUPTIBILITY, new);
+	satisfy_single_step_check(vcpu);
 }
 
 static bool vmx_interrupt_allowed(struct kvm_vcpu *vcpu)
@@ -1582,19 +1603,6 @@ static void inject(struct vcpu_vmx *vmx, u32 info)
 		return;
 	vmx->event_in_entry = true;
 	vmcs_write32(VM_ENTRY_INTR_INFO, info | INTR_VALID);
-}
-
-/*
- * "Checks on Guest Non-Register State": with TF set behind STI or MOV SS, a
- * single-step trap must be pending, unless TF means branches. It is part of
- * the #DB that is injected, which discards it.
- */
-static void satisfy_single_step_check(struct kvm_vcpu *vcpu)
-{
-	if ((vmx_get_rflags(vcpu) & X86_EFLAGS_TF) &&
-	    vmx_get_interrupt_shadow(vcpu) &&
-	    !(vmcs_read64(GUEST_DEBUGCTL) & DEBUGCTLMSR_BTF))
-		vmcs_writel(GUEST_PENDING_DBG, QUAL_DB_BS);
 }
 
 static void vmx_inject_exception(struct kvm_vcpu *vcpu)

@@ -169,3 +169,41 @@ TEST(step_with_breakpoint)
 	vcpu_done(v);
 	vm_free(v->vm);
 }
+
+static void g_shadowed(void)
+{
+	trap.handler[VEC_DB] = g_trapped;
+	guest_sync(0);
+	/* The host has set TF here, and a shadow: one step and it is over. */
+	asm volatile("nop; pushfq; andq $~0x100, (%%rsp); popfq" : : : "memory", "cc");
+	G_EQ(traps > 0, 1);
+}
+
+/* As a migration may find a guest: TF and a shadow of MOV SS, in any order. */
+TEST(trap_flag_in_a_shadow)
+{
+	struct kvm_vcpu_events events;
+	struct kvm_regs regs;
+	struct vcpu *v;
+	u32 i;
+
+	need_cap(KVM_CAP_VCPU_EVENTS);
+	if (kvm_in_tree())
+		skip("the kernel's own ends in a failed VM entry");
+	for (i = 0; i < 2; i++) {
+		v = guest_start(g_shadowed);
+		vcpu_until(v, STOP_SYNC);
+		get_regs(v, &regs);
+		regs.rflags |= FLAG_TF;
+		WORKS(ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events));
+		events.flags = KVM_VCPUEVENT_VALID_SHADOW;
+		events.interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;
+		if (i)
+			set_regs(v, &regs);
+		WORKS(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events));
+		if (!i)
+			set_regs(v, &regs);
+		vcpu_done(v);
+		vm_free(v->vm);
+	}
+}

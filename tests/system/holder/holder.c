@@ -2,7 +2,8 @@
 /*
  * Stands in the way of a hypervisor, as another one would:
  *
- *	vmxe=1		sets CR4.VMXE on every processor until it is unloaded
+ *	vmxe=1		sets CR4.VMXE on every processor until it is unloaded,
+ *			and then tells in the log on how many it still is
  *	device=1	holds /dev/kvm
  *	check=1		does not stay: -EBUSY if a processor has CR4.VMXE set,
  *			-EAGAIN if none has
@@ -34,15 +35,16 @@ static void set_vmxe(void *unused)
 	cr4_set_bits(X86_CR4_VMXE);
 }
 
-static void clear_vmxe(void *unused)
-{
-	cr4_clear_bits(X86_CR4_VMXE);
-}
-
 static void look_for_vmxe(void *unused)
 {
 	if (__read_cr4() & X86_CR4_VMXE)
 		atomic_inc(&found);
+}
+
+static void clear_vmxe(void *unused)
+{
+	look_for_vmxe(unused);
+	cr4_clear_bits(X86_CR4_VMXE);
 }
 
 static int __init holder_init(void)
@@ -60,8 +62,10 @@ static void __exit holder_exit(void)
 {
 	if (device)
 		misc_deregister(&holder_device);
-	if (vmxe)
-		on_each_cpu(clear_vmxe, NULL, 1);
+	if (!vmxe)
+		return;
+	on_each_cpu(clear_vmxe, NULL, 1);
+	pr_info("holder: CR4.VMXE on %d processors\n", atomic_read(&found));
 }
 
 module_init(holder_init);

@@ -1260,12 +1260,9 @@ static void begin_attempt(struct kvm_emulator *em)
 /* An instruction that the tables do not have. */
 static int unknown(struct kvm_emulator *em, u32 emultype)
 {
-	if (em->error || !(emultype & (EMULTYPE_UD | EMULTYPE_TRY)))
+	if (em->error || !(emultype & EMULTYPE_TRY))
 		return fail(em);
-	if (emultype & EMULTYPE_TRY)
-		return KVM_EMULATE_UNKNOWN;
-	kvm_queue_exception(em->vcpu, X86_TRAP_UD);
-	return 1;
+	return KVM_EMULATE_UNKNOWN;
 }
 
 static int run_instruction(struct kvm_emulator *em, u32 emultype)
@@ -1284,7 +1281,7 @@ static int run_instruction(struct kvm_emulator *em, u32 emultype)
 	case X86EMUL_IO_NEEDED:
 		return exit_for_answer(em);
 	default:
-		return unknown(em, emultype & EMULTYPE_TRY);
+		return unknown(em, emultype);
 	}
 }
 
@@ -1316,36 +1313,15 @@ static int resume_after_in(struct kvm_vcpu *vcpu)
 	return resume(vcpu->emul);
 }
 
-static int skip(struct kvm_emulator *em)
-{
-	struct x86_emulate_ctxt *ctxt = &em->ctxt;
-
-	em->io_hits = 0;
-	ctxt->trap = ctxt->rflags & X86_EFLAGS_TF;
-	ctxt->rflags &= ~(u64)X86_EFLAGS_RF;
-	ctxt->rip += ctxt->insn.len;
-	if (ctxt->mode != X86_MODE_PROT64)
-		ctxt->rip = (u32)ctxt->rip;
-	store_registers(em);
-	retire(em, true);
-	return after_io(em->vcpu);
-}
-
 int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
-			    u32 emultype, const void *insn, int len)
+			    u32 emultype)
 {
 	struct kvm_emulator *em = vcpu->emul;
 	int rc;
 
 	vcpu->stat.insn_emulation++;
 	begin_instruction(em);
-	if (len) {
-		memcpy(em->ctxt.insn.bytes, insn, len);
-		em->ctxt.insn.fetched = len;
-	}
 	rc = x86_decode_insn(&em->ctxt);
-	if (rc == X86EMUL_OK && (emultype & EMULTYPE_SKIP))
-		return skip(em);
 	if (rc == X86EMUL_OK) {
 		if (emultype & EMULTYPE_PF) {
 			em->fault_gpa = fault_gpa;

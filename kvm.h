@@ -883,21 +883,18 @@ int kvm_emulator_create(struct kvm_vcpu *vcpu);
 void kvm_emulator_free(struct kvm_vcpu *vcpu);
 
 #define EMULTYPE_PF		BIT(0)	/* a data access at fault_gpa must be emulated */
-#define EMULTYPE_MMIO		BIT(3)	/* ... and no slot is there */
-#define EMULTYPE_SKIP		BIT(1)	/* only step over the instruction */
-#define EMULTYPE_UD		BIT(2)	/* an intercepted #UD: re-raise it unless known */
-#define EMULTYPE_TRY		BIT(4)	/* not known: KVM_EMULATE_UNKNOWN, no error */
+#define EMULTYPE_MMIO		BIT(1)	/* ... and no slot is there */
+#define EMULTYPE_TRY		BIT(2)	/* not known: KVM_EMULATE_UNKNOWN, no error */
 
 #define KVM_EMULATE_UNKNOWN	2
 
 /*
- * Decode and emulate the instruction at RIP. `insn`, `len`: bytes the backend
- * already has (may be none). 1 resume, 0 to user space (MMIO, PIO, or
- * KVM_EXIT_INTERNAL_ERROR for what is not known), negative errno.
+ * Decode and emulate the instruction at RIP. 1 resume, 0 to user space (MMIO,
+ * PIO, or KVM_EXIT_INTERNAL_ERROR for what is not known), negative errno.
  * kvm->srcu held.
  */
 int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
-			    u32 emultype, const void *insn, int len);
+			    u32 emultype);
 /*
  * Deliver the event of vcpu->ev that is `injected` in the hardware's place: 1,
  * 0 or -errno. kvm->srcu held.

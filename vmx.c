@@ -2150,7 +2150,7 @@ static bool host_split_lock(struct kvm_vcpu *vcpu)
  */
 static int emulate_real_fault(struct kvm_vcpu *vcpu, u8 vector)
 {
-	int r = kvm_emulate_instruction(vcpu, 0, EMULTYPE_TRY, NULL, 0);
+	int r = kvm_emulate_instruction(vcpu, 0, EMULTYPE_TRY);
 
 	if (r != KVM_EMULATE_UNKNOWN)
 		return r;
@@ -2325,7 +2325,7 @@ static int handle_io(struct kvm_vcpu *vcpu)
 
 	vcpu->stat.io_exits++;
 	if (unlikely(qual & QUAL_IO_STRING))
-		return kvm_emulate_instruction(vcpu, 0, 0, NULL, 0);
+		return kvm_emulate_instruction(vcpu, 0, 0);
 	return kvm_fast_pio(vcpu, QUAL_IO_SIZE(qual), QUAL_IO_PORT(qual),
 			    qual & QUAL_IO_IN);
 }
@@ -2451,7 +2451,7 @@ static int emulate_access(struct kvm_vcpu *vcpu, gpa_t gpa, u32 emultype)
 {
 	if (unlikely(to_vmx(vcpu)->idt_vectoring & INTR_VALID))
 		return delivery_failed(to_vmx(vcpu));
-	return kvm_emulate_instruction(vcpu, gpa, emultype, NULL, 0);
+	return kvm_emulate_instruction(vcpu, gpa, emultype);
 }
 
 /* Without EPT. The exit qualification is the address, which is not in CR2. */
@@ -2543,7 +2543,7 @@ static int handle_emulate(struct kvm_vcpu *vcpu)
 		if (!(vmx->special & SPECIAL_EMULATE) ||
 		    emulation_interrupted(vcpu))
 			return 1;
-		r = kvm_emulate_instruction(vcpu, 0, 0, NULL, 0);
+		r = kvm_emulate_instruction(vcpu, 0, 0);
 	}
 	return r;
 }

@@ -398,26 +398,30 @@ static int em_write(struct x86_emulate_ctxt *ctxt, u64 lin, const void *buf,
 }
 
 /*
- * As many bytes as an instruction can have, and one more for a read of a size
- * that is cheap.
+ * As many bytes as an instruction can have, and one more for reads of a size
+ * that is cheap, where the cache of code knows the way.
  */
-static int fetch_fast(struct kvm_vcpu *vcpu, gpa_t gpa, u8 *buf)
+static int fetch_fast(struct kvm_emulator *em, unsigned int offset, u8 *buf)
 {
+	const u64 __user *code = (const u64 __user *)(em->code.hva + offset);
 	u64 words[2];
-	int r = kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, words,
-				    offset_in_page(gpa), sizeof(words));
 
+	if (__get_user(words[0], code) || __get_user(words[1], code + 1))
+		return -EFAULT;
 	memcpy(buf, words, MAX_INSN_BYTES);
-	return r;
+	return 0;
 }
 
-static int fetch_page(struct kvm_vcpu *vcpu, gpa_t gpa, void *buf,
+static int fetch_page(struct kvm_emulator *em, gpa_t gpa, void *buf,
 		      unsigned int bytes)
 {
-	if (bytes == MAX_INSN_BYTES && offset_in_page(gpa) <= PAGE_SIZE - 16)
-		return fetch_fast(vcpu, gpa, buf);
-	return kvm_read_guest_page(vcpu, gpa >> PAGE_SHIFT, buf,
-				   offset_in_page(gpa), bytes);
+	unsigned int offset = offset_in_page(gpa);
+
+	if (em->code.levels && bytes == MAX_INSN_BYTES &&
+	    offset <= PAGE_SIZE - 16)
+		return fetch_fast(em, offset, buf);
+	return kvm_read_guest_page(em->vcpu, gpa >> PAGE_SHIFT, buf, offset,
+				   bytes);
 }
 
 static int em_fetch(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
@@ -431,7 +435,7 @@ static int em_fetch(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
 	if (kvm_fetch_gva_to_gpa(em->vcpu, &em->code, lin, access, &gpa, &e))
 		return x86_emul_pf(ctxt, e.cr2, e.error_code);
 	/* Code in MMIO is more than user space can be asked for. */
-	if (fetch_page(em->vcpu, gpa, buf, bytes))
+	if (fetch_page(em, gpa, buf, bytes))
 		return give_up(em, 0);
 	return X86EMUL_OK;
 }

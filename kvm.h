@@ -727,10 +727,10 @@ bool kvm_cr4_valid(struct kvm_vcpu *vcpu, unsigned long cr4);
 void kvm_update_dr7(struct kvm_vcpu *vcpu);
 
 /*
- * The guest spins, most likely for a lock: let a vCPU run that holds a place
- * in the queue for a CPU. vCPU loaded, preemptible.
+ * The guest spins, most likely for a lock: let a vCPU run that waits for a
+ * CPU. False: there is none. vCPU loaded, preemptible.
  */
-void kvm_vcpu_on_spin(struct kvm_vcpu *vcpu);
+bool kvm_vcpu_on_spin(struct kvm_vcpu *vcpu);
 /* HLT executed: 1 resume, 0 to user space. */
 int kvm_emulate_halt(struct kvm_vcpu *vcpu);
 /* Fill kvm_run for KVM_EXIT_INTERNAL_ERROR; always 0. */

@@ -84,16 +84,11 @@ static void __user *gfn_to_user(struct kvm_memory_slot *slot, gfn_t gfn,
 	return (void __user *)(slot_gfn_to_hva(slot, gfn) + offset);
 }
 
-/* Most reads are of a page-table entry, or of code, 16 bytes at a time. */
+/* Most reads are of a page-table entry: at once, and without more ado. */
 static int read_user(void *data, const void __user *from, unsigned int len)
 {
-	const u64 __user *words = from;
-
 	if (len == sizeof(u64))
-		return get_user(*(u64 *)data, words);
-	if (len == 2 * sizeof(u64))
-		return get_user(*(u64 *)data, words) ||
-		       get_user(*((u64 *)data + 1), words + 1) ? -EFAULT : 0;
+		return get_user(*(u64 *)data, (const u64 __user *)from);
 	if (len == sizeof(u32))
 		return get_user(*(u32 *)data, (const u32 __user *)from);
 	return copy_from_user(data, from, len) ? -EFAULT : 0;

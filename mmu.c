@@ -1122,26 +1122,28 @@ static bool walk_still_holds(struct kvm_vcpu *vcpu,
 static void walk_remember(struct kvm_vcpu *vcpu, struct kvm_walk_cache *c,
 			  u64 gva, u32 access, const struct guest_walk *walk)
 {
+	struct kvm_memory_slot *slot =
+		kvm_vcpu_gfn_to_slot(vcpu, walk->gpa >> PAGE_SHIFT);
 	int level;
 
+	/* WALK_READONLY: which entries there are below is no longer told. */
+	if (!slot || walk->page_shift != PT_LEVEL_SHIFT(walk->level))
+		return;
 	*c = (struct kvm_walk_cache) {
 		.slots_gen = smp_load_acquire(&vcpu->kvm->slots_gen),
 		.access = access,
 		.page = gva & PAGE_MASK,
 		.gpa = walk->gpa & PAGE_MASK,
+		.hva = slot_gfn_to_hva(slot, walk->gpa >> PAGE_SHIFT),
 		.cr3 = kvm_read_cr3(vcpu),
 		.cr4 = vcpu->cr4 & ~vcpu->cr4_guest_owned,
 		.efer = vcpu->efer,
 		.reserved_gpa_bits = vcpu->reserved_gpa_bits,
 	};
-	/* WALK_READONLY: which entries there are below is no longer told. */
-	if (walk->page_shift != PT_LEVEL_SHIFT(walk->level))
-		return;
 	for (level = walk->root_level; level >= walk->level; level--) {
 		gpa_t gpa = walk->pte_gpa[level - 1];
-		struct kvm_memory_slot *slot =
-			kvm_vcpu_gfn_to_slot(vcpu, gpa >> PAGE_SHIFT);
 
+		slot = kvm_vcpu_gfn_to_slot(vcpu, gpa >> PAGE_SHIFT);
 		if (!slot)
 			return;
 		c->pte[level - 1] = (const u64 __user *)
@@ -1158,13 +1160,13 @@ int kvm_fetch_gva_to_gpa(struct kvm_vcpu *vcpu, struct kvm_walk_cache *cache,
 {
 	struct guest_walk walk;
 
-	if (!is_long_mode(vcpu))
-		return kvm_gva_to_gpa(vcpu, gva, access, gpa, fault);
 	if (cache->levels && walk_still_holds(vcpu, cache, gva, access)) {
 		*gpa = cache->gpa | offset_in_page(gva);
 		return 0;
 	}
 	cache->levels = 0;
+	if (!is_long_mode(vcpu))
+		return kvm_gva_to_gpa(vcpu, gva, access, gpa, fault);
 	if (translate(vcpu, gva, access, &walk, fault))
 		return 1;
 	walk_remember(vcpu, cache, gva, access, &walk);

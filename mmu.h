@@ -113,6 +113,7 @@ struct kvm_walk_cache {
 	u32 access;
 	u64 page;			/* linear address */
 	gpa_t gpa;			/* of the page */
+	hva_t hva;			/* where the monitor has it */
 	unsigned long cr3, cr4;
 	u64 efer, reserved_gpa_bits;
 	u64 slots_gen;

@@ -537,7 +537,7 @@ static bool yield_to_vcpu(struct kvm_vcpu *vcpu)
 	return yielded;
 }
 
-void kvm_vcpu_on_spin(struct kvm_vcpu *me)
+bool kvm_vcpu_on_spin(struct kvm_vcpu *me)
 {
 	struct kvm *kvm = me->kvm;
 	int n = READ_ONCE(kvm->nr_vcpus), last = READ_ONCE(kvm->last_boosted);
@@ -550,8 +550,9 @@ void kvm_vcpu_on_spin(struct kvm_vcpu *me)
 		    !yield_to_vcpu(vcpu))
 			continue;
 		WRITE_ONCE(kvm->last_boosted, (last + i) % n);
-		return;
+		return true;
 	}
+	return false;
 }
 
 /* Something that ends HLT waits here, where user space would not look. */

@@ -84,6 +84,7 @@ struct vcpu_vmx {
 	struct kvm_vcpu vcpu;		/* first: kvm.h allocates it so */
 	struct loaded_vmcs vmcs;
 	unsigned long *msr_bitmap;
+	u32 ple_window;
 	u64 *pml;			/* the processor's dirty log, or NULL */
 	bool pml_on;
 	u16 vpid;			/* 0: none */
@@ -137,6 +138,7 @@ static unsigned int ple_gap = 128;
 module_param(ple_gap, uint, 0444);
 MODULE_PARM_DESC(ple_gap, "TSC cycles between two PAUSEs of one loop");
 static unsigned int ple_window = 4096;
+#define PLE_WINDOW_MAX	(1u << 28)
 module_param(ple_window, uint, 0444);
 MODULE_PARM_DESC(ple_window, "TSC cycles that a guest may spin before an exit");
 
@@ -2283,13 +2285,26 @@ static int handle_nop(struct kvm_vcpu *vcpu)
 	return vmx_skip_instruction(vcpu);
 }
 
+/* Exits that help nobody, as in delay loops, become rarer and rarer. */
+static void set_ple_window(struct vcpu_vmx *vmx, bool helped)
+{
+	u32 window = helped ? ple_window : vmx->ple_window;
+
+	if (!helped && window < PLE_WINDOW_MAX)
+		window *= 2;
+	if (window == vmx->ple_window)
+		return;
+	vmx->ple_window = window;
+	vmcs_write32(PLE_WINDOW, window);
+}
+
 static int handle_pause(struct kvm_vcpu *vcpu)
 {
 	int r = vmx_skip_instruction(vcpu);
 
 	vcpu->stat.pause_exits++;
 	if (r > 0)
-		kvm_vcpu_on_spin(vcpu);
+		set_ple_window(to_vmx(vcpu), kvm_vcpu_on_spin(vcpu));
 	return r;
 }
 
@@ -2760,6 +2775,7 @@ static void vmcs_init_controls(struct vcpu_vmx *vmx)
 	if (vmx_has(VMX_CTL_CPU2_ENABLE_XSAVES))
 		vmcs_write64(XSS_EXITING_BITMAP, 0);
 	if (vmx_has(VMX_CTL_CPU2_PAUSE_LOOP_EXITING)) {
+		vmx->ple_window = ple_window;
 		vmcs_write32(PLE_GAP, ple_gap);
 		vmcs_write32(PLE_WINDOW, ple_window);
 	}

@@ -26,6 +26,7 @@
 #include <asm/fpu/api.h>
 #include <asm/fpu/xcr.h>
 #include <asm/mmu_context.h>
+#include <asm/perf_event.h>
 #include <asm/tlbflush.h>
 
 #include "include/compat.h"
@@ -80,10 +81,16 @@ enum user_msr {
 	NR_UMSRS
 };
 
+#define NR_PERF_MSRS	4	/* perf asks for two at most */
+
 struct vcpu_vmx {
 	struct kvm_vcpu vcpu;		/* first: kvm.h allocates it so */
 	struct loaded_vmcs vmcs;
 	unsigned long *msr_bitmap;
+	/* MSRs that perf has otherwise while a guest runs; see perf_switch(). */
+	u32 nr_perf_msrs;
+	struct vmx_msr_entry perf_guest[NR_PERF_MSRS];
+	struct vmx_msr_entry perf_host[NR_PERF_MSRS];
 	u32 ple_window;
 	u64 *pml;			/* the processor's dirty log, or NULL */
 	bool pml_on;
@@ -1743,6 +1750,35 @@ static noinstr void enter_and_exit(struct vcpu_vmx *vmx)
 	guest_state_exit_irqoff();
 }
 
+/*
+ * The host's counters go on in the guest unless their owner has excluded it.
+ * Those with PEBS must not: their records would be written to the host's
+ * address through the guest's tables ("Processor Event Based Sampling"). What
+ * perf wants different is switched by the entry and the exit themselves, as a
+ * counter may overflow at any time. Interrupts are off.
+ */
+static __always_inline void perf_switch(struct vcpu_vmx *vmx)
+{
+	const struct perf_guest_switch_msr *msrs;
+	u32 n = 0;
+	int i, nr = 0;
+
+	msrs = perf_guest_get_msrs(&nr, NULL);
+	for (i = 0; i < nr && n < NR_PERF_MSRS; i++) {
+		if (msrs[i].host == msrs[i].guest)
+			continue;
+		vmx->perf_guest[n].index = msrs[i].msr;
+		vmx->perf_guest[n].value = msrs[i].guest;
+		vmx->perf_host[n].index = msrs[i].msr;
+		vmx->perf_host[n++].value = msrs[i].host;
+	}
+	if (likely(n == vmx->nr_perf_msrs))
+		return;
+	vmx->nr_perf_msrs = n;
+	vmcs_write32(VM_ENTRY_MSR_LOAD_COUNT, n);
+	vmcs_write32(VM_EXIT_MSR_LOAD_COUNT, n);
+}
+
 static bool fast_exit(struct vcpu_vmx *vmx);
 /* What was to be injected is, or IDT_VECTORING_INFO says that it is not. */
 static void recover_events(struct vcpu_vmx *vmx);
@@ -1765,6 +1801,7 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 		vmx_set_interrupt_shadow(vcpu, 0);
 	host_fieldl(&vmx->vmcs.host_cr3, HOST_CR3, __get_current_cr3_fast());
 	host_fieldl(&vmx->vmcs.host_cr4, HOST_CR4, cr4_read_shadow());
+	perf_switch(vmx);
 	guest_xstate_load(vcpu);
 	if (pkru) {
 		host_pkru = rdpkru();
@@ -2768,6 +2805,8 @@ static void vmcs_init_controls(struct vcpu_vmx *vmx)
 	vmcs_write32(VM_EXIT_MSR_STORE_COUNT, 0);
 	vmcs_write32(VM_EXIT_MSR_LOAD_COUNT, 0);
 	vmcs_write32(VM_ENTRY_MSR_LOAD_COUNT, 0);
+	vmcs_write64(VM_ENTRY_MSR_LOAD_ADDR, __pa(vmx->perf_guest));
+	vmcs_write64(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->perf_host));
 	vmcs_write64(MSR_BITMAP, __pa(vmx->msr_bitmap));
 	vmcs_write64(VMCS_LINK_POINTER, ~0ull);
 	if (vmx->vpid)

@@ -475,8 +475,11 @@ static int em_cmpxchg(struct x86_emulate_ctxt *ctxt, u64 lin, void *old,
 	/* A device has no memory to compare: it gets the write. */
 	if (!slot || slot_readonly(slot))
 		return mmio_write(em, gpa, new, bytes);
-	if (kvm_cmpxchg_guest(em->vcpu, gpa, old, new, bytes) < 0)
+	rc = kvm_cmpxchg_guest(em->vcpu, gpa, old, new, bytes);
+	if (rc < 0)
 		return give_up(em, -EFAULT);
+	if (!rc)
+		kvm_mmu_guest_write(em->vcpu->kvm, gpa, bytes);
 	return X86EMUL_OK;
 }
 
@@ -1203,6 +1206,8 @@ static int fail(struct kvm_emulator *em)
 
 	if (em->error)
 		return em->error;
+	if (kvm_mmu_unprotect(em->vcpu))
+		return 1;
 	em->vcpu->stat.insn_emulation_fail++;
 	if (backend->get_cpl(em->vcpu) > 0) {
 		kvm_queue_exception(em->vcpu, X86_TRAP_UD);

@@ -113,6 +113,8 @@ int kvm_write_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, const void *data,
 	    copy_to_user(gfn_to_user(slot, gfn, offset), data, len))
 		return -EFAULT;
 	kvm_mark_page_dirty(slot, gfn);
+	kvm_mmu_guest_write(vcpu->kvm, ((gpa_t)gfn << PAGE_SHIFT) + offset,
+			    len);
 	return 0;
 }
 

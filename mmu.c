@@ -28,78 +28,14 @@
 #include <linux/uaccess.h>
 
 #include "include/compat.h"
-#include "kvm.h"
+#include "mmu_tables.h"
 #include "vmx.h"
 
 /* ---- entries ------------------------------------------------------------ */
 
-/*
- * Bits of an entry in the hardware's format. All tables of the driver are in
- * one format: that of EPT where it is in use, else that of 4-level paging.
- */
-static struct spte_bits {
-	u64 present;		/* in every present entry */
-	u64 writable;
-	u64 exec;		/* set to allow, or 0 */
-	u64 nx;			/* set to forbid, or 0 */
-	u64 user;
-	u64 accessed, dirty;	/* 0: the processor keeps no such bits */
-	u64 memtype_ram, memtype_io;
-	u64 table;		/* of an entry that refers to a table */
-	u64 mmio_mask, mmio_value;
-} bits __ro_after_init;
-
-/* The same in both formats. */
-#define SPTE_LARGE	BIT_ULL(7)
-#define SPTE_ADDR	GENMASK_ULL(51, 12)
-
-/*
- * An entry that stands for "no memory here: MMIO" makes EPT report a
- * misconfiguration (write permission without read), which costs less than a
- * violation and is never cached. The other bits hold a generation, so that
- * adding a slot makes all of them stale at once.
- */
-#define MMIO_GEN_SHIFT	12
-#define MMIO_GEN_MASK	GENMASK_ULL(31, 0)
-
-static inline bool spte_present(u64 spte)
-{
-	return (spte & bits.present) && (spte & bits.mmio_mask) != bits.mmio_value;
-}
-
-static inline bool spte_is_mmio(u64 spte)
-{
-	return spte && (spte & bits.mmio_mask) == bits.mmio_value;
-}
-
-static inline bool spte_leaf(u64 spte, int level)
-{
-	return level == PT_LEVEL_4K || (spte & SPTE_LARGE);
-}
-
-static inline kvm_pfn_t spte_pfn(u64 spte)
-{
-	return (spte & SPTE_ADDR) >> PAGE_SHIFT;
-}
-
-static u64 mmio_spte(const struct kvm *kvm)
-{
-	return bits.mmio_value |
-	       (kvm->mmu.mmio_gen & MMIO_GEN_MASK) << MMIO_GEN_SHIFT;
-}
+struct spte_format spte_format __ro_after_init;
 
 /* ---- shadow pages ------------------------------------------------------- */
-
-struct kvm_mmu_page {
-	struct hlist_node hash_link;	/* kvm->mmu.hash */
-	struct list_head link;		/* kvm->mmu.pages, or a zap list */
-	u64 *spt;			/* PT_ENTRIES entries */
-	gfn_t gfn;			/* first frame mapped, or guest table */
-	union kvm_page_role role;
-	u16 nr_present;
-	int root_count;			/* vCPUs that have it as root */
-	struct kvm_rmap parents;	/* entries that refer to it */
-};
 
 /* More entries than one for a frame: a chain of these. */
 #define RMAP_DESC_ENTRIES	14
@@ -111,27 +47,6 @@ struct kvm_rmap_desc {
 
 static struct kmem_cache *page_header_cache;
 static struct kmem_cache *rmap_desc_cache;
-
-static inline struct kvm_mmu_page *sptep_page(const u64 *sptep)
-{
-	return (void *)page_private(virt_to_page(sptep));
-}
-
-static inline struct kvm_mmu_page *spte_child(u64 spte)
-{
-	return (void *)page_private(pfn_to_page(spte_pfn(spte)));
-}
-
-static inline int gfn_index(gfn_t gfn, int level)
-{
-	return (gfn >> (9 * (level - 1))) & (PT_ENTRIES - 1);
-}
-
-/* The frame that an entry of a direct page maps. */
-static gfn_t spte_gfn(const struct kvm_mmu_page *sp, const u64 *sptep)
-{
-	return sp->gfn + (sptep - sp->spt) * KVM_PAGES_PER_LEVEL(sp->role.level);
-}
 
 /* ---- objects allocated ahead of the lock -------------------------------- */
 
@@ -163,34 +78,52 @@ static int cache_fill(struct kvm_mmu_cache *cache, int want,
 	return 0;
 }
 
-static void *cache_take(struct kvm_mmu_cache *cache)
+void *mmu_cache_take(struct kvm_mmu_cache *cache)
 {
 	if (WARN_ON_ONCE(!cache->count))
 		return NULL;
 	return cache->objects[--cache->count];
 }
 
-/* One fault needs a table for each level below the root, a map of 2M, ... */
+/*
+ * What one fault needs: a table for each level below the root, a map of 2M,
+ * the entries of two lists. One that shadows tables needs a second page for
+ * each, entries on all of the lists, and to prefetch, some more.
+ */
 #define FAULT_NR_PAGES		(PT_LEVEL_256T + 1)
 #define FAULT_NR_HEADERS	PT_LEVEL_256T
 #define FAULT_NR_DESCS		2
+#define SHADOW_NR_PAGES		9
+#define SHADOW_NR_DESCS		KVM_MMU_CACHE_SIZE
 
-static int caches_fill(struct kvm_vcpu *vcpu)
+static int caches_refill(struct kvm_mmu_caches *c, int pages, int descs)
+{
+	int r = cache_fill(&c->pages, pages, cache_alloc_page);
+
+	if (!r)
+		r = cache_fill(&c->headers, KVM_MMU_CACHE_SIZE / 2,
+			       cache_alloc_header);
+	if (!r)
+		r = cache_fill(&c->rmaps, descs, cache_alloc_desc);
+	return r;
+}
+
+int mmu_caches_fill(struct kvm_vcpu *vcpu)
 {
 	struct kvm_mmu_caches *c = &vcpu->mmu_caches;
-	int r;
 
+	if (!kvm_caps.ept) {
+		if (likely(c->pages.count >= SHADOW_NR_PAGES &&
+			   c->headers.count >= FAULT_NR_HEADERS &&
+			   c->rmaps.count >= SHADOW_NR_DESCS))
+			return 0;
+		return caches_refill(c, KVM_MMU_CACHE_SIZE, SHADOW_NR_DESCS);
+	}
 	if (likely(c->pages.count >= FAULT_NR_PAGES &&
 		   c->headers.count >= FAULT_NR_HEADERS &&
 		   c->rmaps.count >= FAULT_NR_DESCS))
 		return 0;
-	r = cache_fill(&c->pages, KVM_MMU_CACHE_SIZE, cache_alloc_page);
-	if (!r)
-		r = cache_fill(&c->headers, KVM_MMU_CACHE_SIZE,
-			       cache_alloc_header);
-	if (!r)
-		r = cache_fill(&c->rmaps, FAULT_NR_DESCS, cache_alloc_desc);
-	return r;
+	return caches_refill(c, KVM_MMU_CACHE_SIZE / 2, FAULT_NR_DESCS);
 }
 
 static void caches_free(struct kvm_vcpu *vcpu)
@@ -198,11 +131,11 @@ static void caches_free(struct kvm_vcpu *vcpu)
 	struct kvm_mmu_caches *c = &vcpu->mmu_caches;
 
 	while (c->pages.count)
-		free_page((unsigned long)cache_take(&c->pages));
+		free_page((unsigned long)mmu_cache_take(&c->pages));
 	while (c->headers.count)
-		kmem_cache_free(page_header_cache, cache_take(&c->headers));
+		kmem_cache_free(page_header_cache, mmu_cache_take(&c->headers));
 	while (c->rmaps.count)
-		kmem_cache_free(rmap_desc_cache, cache_take(&c->rmaps));
+		kmem_cache_free(rmap_desc_cache, mmu_cache_take(&c->rmaps));
 }
 
 /* ---- reverse maps ------------------------------------------------------- */
@@ -223,14 +156,14 @@ static void rmap_add(struct kvm_vcpu *vcpu, struct kvm_rmap *rmap, u64 *sptep)
 		return;
 	}
 	if (!(rmap->val & RMAP_MANY)) {
-		desc = cache_take(&vcpu->mmu_caches.rmaps);
+		desc = mmu_cache_take(&vcpu->mmu_caches.rmaps);
 		desc->sptes[0] = (u64 *)rmap->val;
 		desc->count = 1;
 		rmap->val = (unsigned long)desc | RMAP_MANY;
 	}
 	desc = rmap_desc(rmap);
 	if (desc->count == RMAP_DESC_ENTRIES) {
-		struct kvm_rmap_desc *more = cache_take(&vcpu->mmu_caches.rmaps);
+		struct kvm_rmap_desc *more = mmu_cache_take(&vcpu->mmu_caches.rmaps);
 
 		more->next = desc;
 		rmap->val = (unsigned long)more | RMAP_MANY;
@@ -280,11 +213,8 @@ static u64 *rmap_first(const struct kvm_rmap *rmap)
 	return (u64 *)rmap->val;
 }
 
-typedef bool (*rmap_fn)(struct kvm *kvm, u64 *sptep);
-
-/* Call fn, which must leave the list alone, for every entry. */
-static bool rmap_for_each(struct kvm *kvm, const struct kvm_rmap *rmap,
-			  rmap_fn fn)
+bool mmu_rmap_for_each(struct kvm *kvm, const struct kvm_rmap *rmap,
+		       mmu_rmap_fn fn)
 {
 	struct kvm_rmap_desc *desc;
 	bool ret = false;
@@ -307,15 +237,20 @@ static unsigned long slot_index(const struct kvm_memory_slot *slot, gfn_t gfn,
 	return (gfn >> shift) - (slot->base_gfn >> shift);
 }
 
-/* The reverse map of gfn at a level; NULL: none of its 2M has one yet. */
-static struct kvm_rmap *slot_rmap(const struct kvm_memory_slot *slot,
-				  gfn_t gfn, int level)
+struct kvm_rmap_region *mmu_slot_region(const struct kvm_memory_slot *slot,
+					gfn_t gfn)
+{
+	return &slot->mmu.region[slot_index(slot, gfn, PT_LEVEL_2M)];
+}
+
+struct kvm_rmap *mmu_slot_rmap(const struct kvm_memory_slot *slot, gfn_t gfn,
+			       int level)
 {
 	struct kvm_rmap_region *region;
 
 	if (level == PT_LEVEL_1G)
 		return &slot->mmu.giant[slot_index(slot, gfn, level)];
-	region = &slot->mmu.region[slot_index(slot, gfn, PT_LEVEL_2M)];
+	region = mmu_slot_region(slot, gfn);
 	if (level == PT_LEVEL_2M)
 		return &region->large;
 	return region->small ? &region->small[gfn & (PT_ENTRIES - 1)] : NULL;
@@ -325,14 +260,14 @@ static struct kvm_rmap *slot_rmap_create(struct kvm_vcpu *vcpu,
 					 const struct kvm_memory_slot *slot,
 					 gfn_t gfn, int level)
 {
-	struct kvm_rmap *rmap = slot_rmap(slot, gfn, level);
+	struct kvm_rmap *rmap = mmu_slot_rmap(slot, gfn, level);
 	struct kvm_rmap_region *region;
 
 	if (likely(rmap))
 		return rmap;
-	region = &slot->mmu.region[slot_index(slot, gfn, PT_LEVEL_2M)];
+	region = mmu_slot_region(slot, gfn);
 	BUILD_BUG_ON(PT_ENTRIES * sizeof(*rmap) != PAGE_SIZE);
-	region->small = cache_take(&vcpu->mmu_caches.pages);
+	region->small = mmu_cache_take(&vcpu->mmu_caches.pages);
 	return &region->small[gfn & (PT_ENTRIES - 1)];
 }
 
@@ -360,7 +295,7 @@ static void drop_leaf(struct kvm *kvm, struct kvm_memory_slot *slot,
 	WRITE_ONCE(*sptep, 0);
 	sp->nr_present--;
 	count_leaf(kvm, sp->role.level, -1);
-	rmap_remove(slot_rmap(slot, spte_gfn(sp, sptep), sp->role.level), sptep);
+	rmap_remove(mmu_slot_rmap(slot, spte_gfn(sp, sptep), sp->role.level), sptep);
 }
 
 /* As above, for callers that do not know the slot; slots_hva is stable. */
@@ -370,8 +305,8 @@ static struct kvm_memory_slot *leaf_slot(struct kvm *kvm,
 	return mtree_load(&kvm->slots, spte_gfn(sp, sptep));
 }
 
-static bool rmap_drop_all(struct kvm *kvm, struct kvm_memory_slot *slot,
-			  struct kvm_rmap *rmap)
+bool mmu_rmap_drop_all(struct kvm *kvm, struct kvm_memory_slot *slot,
+		       struct kvm_rmap *rmap)
 {
 	bool any = false;
 	u64 *sptep;
@@ -390,10 +325,10 @@ static bool rmap_drop_all(struct kvm *kvm, struct kvm_memory_slot *slot,
  */
 static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 {
-	u64 old = READ_ONCE(*sptep), clear = bits.writable | bits.dirty;
+	u64 old = READ_ONCE(*sptep), clear = spte_format.writable | spte_format.dirty;
 
 	if (kvm_caps.pml && !(old & SPTE_LARGE))
-		clear = bits.dirty;
+		clear = spte_format.dirty;
 	if (!(old & clear))
 		return false;
 	/* Atomic: the processor may be setting its own bits. */
@@ -403,59 +338,63 @@ static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 
 /* ---- life of a shadow page ---------------------------------------------- */
 
-static u32 page_hash(gfn_t gfn, union kvm_page_role role)
-{
-	return hash_64(gfn ^ (u64)role.word << 40, 32);
-}
-
-static struct kvm_mmu_page *page_find(struct kvm *kvm, gfn_t gfn,
-				      union kvm_page_role role)
+struct kvm_mmu_page *mmu_page_find(struct kvm *kvm, gfn_t gfn,
+				   union kvm_page_role role)
 {
 	struct kvm_mmu_page *sp;
 
-	hash_for_each_possible(kvm->mmu.hash, sp, hash_link,
-			       page_hash(gfn, role))
+	hash_for_each_possible(kvm->mmu.hash, sp, hash_link, gfn)
 		if (sp->gfn == gfn && sp->role.word == role.word)
 			return sp;
 	return NULL;
 }
 
-static struct kvm_mmu_page *page_get(struct kvm_vcpu *vcpu, gfn_t gfn,
+struct kvm_mmu_page *mmu_page_create(struct kvm_vcpu *vcpu, gfn_t gfn,
 				     union kvm_page_role role)
 {
+	struct kvm_mmu_page *sp = mmu_cache_take(&vcpu->mmu_caches.headers);
 	struct kvm *kvm = vcpu->kvm;
-	struct kvm_mmu_page *sp = page_find(kvm, gfn, role);
 
-	if (sp)
-		return sp;
-	sp = cache_take(&vcpu->mmu_caches.headers);
-	sp->spt = cache_take(&vcpu->mmu_caches.pages);
+	sp->spt = mmu_cache_take(&vcpu->mmu_caches.pages);
 	set_page_private(virt_to_page(sp->spt), (unsigned long)sp);
+	compat_account_page_tables(sp->spt, 1);
+	if (!role.direct)
+		sp->source = mmu_cache_take(&vcpu->mmu_caches.pages);
 	sp->gfn = gfn;
 	sp->role = role;
-	hash_add(kvm->mmu.hash, &sp->hash_link, page_hash(gfn, role));
+	hash_add(kvm->mmu.hash, &sp->hash_link, gfn);
 	list_add(&sp->link, &kvm->mmu.pages);
 	kvm->mmu.nr_pages++;
 	kvm->stat.mmu_pages++;
 	return sp;
 }
 
+static struct kvm_mmu_page *page_get(struct kvm_vcpu *vcpu, gfn_t gfn,
+				     union kvm_page_role role)
+{
+	struct kvm_mmu_page *sp = mmu_page_find(vcpu->kvm, gfn, role);
+
+	return sp ? sp : mmu_page_create(vcpu, gfn, role);
+}
+
 static void page_free(struct kvm_mmu_page *sp)
 {
+	compat_account_page_tables(sp->spt, -1);
 	set_page_private(virt_to_page(sp->spt), 0);
 	free_page((unsigned long)sp->spt);
+	free_page((unsigned long)sp->source);
 	kmem_cache_free(page_header_cache, sp);
 }
 
-static void page_link(struct kvm_vcpu *vcpu, u64 *sptep,
-		      struct kvm_mmu_page *child)
+void mmu_page_link(struct kvm_vcpu *vcpu, u64 *sptep,
+		   struct kvm_mmu_page *child, u64 spte)
 {
 	rmap_add(vcpu, &child->parents, sptep);
 	sptep_page(sptep)->nr_present++;
-	WRITE_ONCE(*sptep, __pa(child->spt) | bits.table);
+	WRITE_ONCE(*sptep, __pa(child->spt) | spte);
 }
 
-static void page_unlink(u64 *sptep)
+void mmu_page_unlink(u64 *sptep)
 {
 	struct kvm_mmu_page *child = spte_child(*sptep);
 
@@ -474,7 +413,9 @@ static void page_retire(struct kvm *kvm, struct kvm_mmu_page *sp,
 	u64 *sptep;
 
 	while ((sptep = rmap_first(&sp->parents)))
-		page_unlink(sptep);
+		mmu_page_unlink(sptep);
+	if (!sp->role.direct)
+		mmu_shadow_page_retire(kvm, sp);
 	hash_del(&sp->hash_link);
 	kvm->mmu.nr_pages--;
 	kvm->stat.mmu_pages--;
@@ -488,7 +429,7 @@ static void page_retire(struct kvm *kvm, struct kvm_mmu_page *sp,
 	}
 }
 
-static void drop_entry(struct kvm *kvm, struct kvm_mmu_page *sp, u64 *sptep)
+void mmu_drop_entry(struct kvm *kvm, struct kvm_mmu_page *sp, u64 *sptep)
 {
 	u64 spte = *sptep;
 
@@ -497,7 +438,7 @@ static void drop_entry(struct kvm *kvm, struct kvm_mmu_page *sp, u64 *sptep)
 	} else if (spte_leaf(spte, sp->role.level)) {
 		drop_leaf(kvm, leaf_slot(kvm, sp, sptep), sp, sptep);
 	} else {
-		page_unlink(sptep);
+		mmu_page_unlink(sptep);
 	}
 }
 
@@ -506,8 +447,8 @@ static void drop_entry(struct kvm *kvm, struct kvm_mmu_page *sp, u64 *sptep)
  * at most five levels deep: walk it without recursion, children first in the
  * list order being of no importance as all are freed after one flush.
  */
-static void page_zap(struct kvm *kvm, struct kvm_mmu_page *top,
-		     struct list_head *zapped)
+void mmu_page_zap(struct kvm *kvm, struct kvm_mmu_page *top,
+		  struct list_head *zapped)
 {
 	struct kvm_mmu_page *sp = top, *child;
 	LIST_HEAD(todo);
@@ -525,7 +466,7 @@ static void page_zap(struct kvm *kvm, struct kvm_mmu_page *top,
 			if (spte_present(spte) &&
 			    !spte_leaf(spte, sp->role.level))
 				child = spte_child(spte);
-			drop_entry(kvm, sp, &sp->spt[i]);
+			mmu_drop_entry(kvm, sp, &sp->spt[i]);
 			if (child && !child->parents.val && !child->root_count)
 				list_move_tail(&child->link, &todo);
 		}
@@ -533,8 +474,8 @@ static void page_zap(struct kvm *kvm, struct kvm_mmu_page *top,
 	}
 }
 
-/* Flush, then free what page_zap() collected: the tables may be in use. */
-static void zap_commit(struct kvm *kvm, struct list_head *zapped)
+/* Flush, then free what mmu_page_zap() collected: the tables may be in use. */
+void mmu_zap_commit(struct kvm *kvm, struct list_head *zapped)
 {
 	struct kvm_mmu_page *sp, *next;
 
@@ -568,14 +509,14 @@ static void zap_list(struct kvm *kvm, struct list_head *pages, bool may_sleep)
 
 	while ((sp = list_first_entry_or_null(pages, struct kvm_mmu_page,
 					      link))) {
-		page_zap(kvm, sp, &zapped);
+		mmu_page_zap(kvm, sp, &zapped);
 		if (may_sleep && (need_resched() ||
 				  spin_needbreak(&kvm->mmu_lock))) {
-			zap_commit(kvm, &zapped);
+			mmu_zap_commit(kvm, &zapped);
 			cond_resched_lock(&kvm->mmu_lock);
 		}
 	}
-	zap_commit(kvm, &zapped);
+	mmu_zap_commit(kvm, &zapped);
 }
 
 /* Tables freed at once: more than one fault needs, soon done with. */
@@ -585,9 +526,9 @@ static void zap_list(struct kvm *kvm, struct list_head *pages, bool may_sleep)
  * Make room for one fault by freeing the oldest tables that are no roots. If
  * the limit has fallen it takes more than one call. False: none was freed.
  */
-static bool reclaim_pages(struct kvm *kvm)
+bool mmu_reclaim_pages(struct kvm *kvm)
 {
-	unsigned long limit = max_pages(kvm) - FAULT_NR_PAGES;
+	unsigned long limit = max_pages(kvm) - SHADOW_NR_PAGES;
 	struct kvm_mmu_page *sp, *prev;
 	unsigned long excess;
 	LIST_HEAD(oldest);
@@ -596,7 +537,8 @@ static bool reclaim_pages(struct kvm *kvm)
 		return false;
 	excess = min(kvm->mmu.nr_pages - limit, RECLAIM_BATCH);
 	list_for_each_entry_safe_reverse(sp, prev, &kvm->mmu.pages, link) {
-		if (sp->root_count || sp->role.level > PT_LEVEL_2M)
+		if (sp->root_count ||
+		    (sp->role.direct && sp->role.level > PT_LEVEL_2M))
 			continue;
 		list_move(&sp->link, &oldest);
 		if (!--excess)
@@ -610,7 +552,7 @@ static bool reclaim_pages(struct kvm *kvm)
 
 /* ---- roots -------------------------------------------------------------- */
 
-static void root_put(struct kvm *kvm, struct kvm_mmu_page *root)
+void mmu_root_put(struct kvm *kvm, struct kvm_mmu_page *root)
 {
 	if (--root->root_count || !root->role.invalid)
 		return;
@@ -621,8 +563,12 @@ void kvm_mmu_unload(struct kvm_vcpu *vcpu)
 {
 	if (!vcpu->mmu.root)
 		return;
+	if (!kvm_caps.ept) {
+		mmu_shadow_unload(vcpu);
+		return;
+	}
 	spin_lock(&vcpu->kvm->mmu_lock);
-	root_put(vcpu->kvm, vcpu->mmu.root);
+	mmu_root_put(vcpu->kvm, vcpu->mmu.root);
 	vcpu->mmu.root = NULL;
 	spin_unlock(&vcpu->kvm->mmu_lock);
 }
@@ -651,12 +597,14 @@ int kvm_mmu_load(struct kvm_vcpu *vcpu)
 
 	if (likely(vcpu->mmu.root))
 		return 0;
-	r = caches_fill(vcpu);
+	if (!kvm_caps.ept)
+		return mmu_shadow_load(vcpu);
+	r = mmu_caches_fill(vcpu);
 	if (r)
 		return r;
 	level = direct_root_level(vcpu);
 	spin_lock(&kvm->mmu_lock);
-	reclaim_pages(kvm);
+	mmu_reclaim_pages(kvm);
 	root = page_get(vcpu, 0, direct_role(vcpu, level));
 	root->root_count++;
 	vcpu->mmu.root = root;
@@ -668,26 +616,17 @@ int kvm_mmu_load(struct kvm_vcpu *vcpu)
 void kvm_mmu_vcpu_free(struct kvm_vcpu *vcpu)
 {
 	kvm_mmu_unload(vcpu);
+	mmu_shadow_vcpu_free(vcpu);
 	caches_free(vcpu);
 }
 
 /* ---- faults ------------------------------------------------------------- */
 
-struct fault {
-	gfn_t gfn;
-	struct kvm_memory_slot *slot;
-	hva_t hva;
-	bool write, exec;
-	struct kvm_host_page page;
-	unsigned long seq;		/* mmu_invalidate_seq before the lookup */
-	int level;			/* of the entry to be made */
-};
-
 /*
  * An invalidation has touched, or is about to touch, what we looked up: all
  * of the host's page counts, as the entry may become as large.
  */
-static bool fault_stale(const struct kvm *kvm, const struct fault *fault)
+bool mmu_fault_stale(const struct kvm *kvm, const struct mmu_fault *fault)
 {
 	unsigned long size = BIT(PT_LEVEL_SHIFT(fault->page.level));
 	hva_t first = fault->hva & -size;
@@ -696,11 +635,11 @@ static bool fault_stale(const struct kvm *kvm, const struct fault *fault)
 	    first + size > kvm->mmu_invalidate_start &&
 	    first < kvm->mmu_invalidate_end)
 		return true;
-	return kvm->mmu_invalidate_seq != fault->seq;
+	return kvm->mmu_invalidate_seq != fault->seq || fault->slot->invalid;
 }
 
 /* May one entry of this level map gfn: inside the slot, aligned alike? */
-static bool level_fits(const struct fault *fault, int level)
+static bool level_fits(const struct mmu_fault *fault, int level)
 {
 	const struct kvm_memory_slot *slot = fault->slot;
 	gfn_t mask = KVM_PAGES_PER_LEVEL(level) - 1;
@@ -718,43 +657,56 @@ static bool level_fits(const struct fault *fault, int level)
  */
 static bool nx_large_pages __ro_after_init;
 
-static int fault_level(const struct fault *fault)
+int mmu_fault_level(const struct mmu_fault *fault)
 {
-	int level = fault->page.level;
+	int level = min(fault->page.level, fault->max_level);
 
 	if (slot_logs_dirty(fault->slot) || (fault->exec && nx_large_pages))
 		return PT_LEVEL_4K;
-	if (level == PT_LEVEL_1G && !kvm_caps.ept_1g)
-		level = PT_LEVEL_2M;
-	if (level == PT_LEVEL_2M && !kvm_caps.ept_2m)
-		level = PT_LEVEL_4K;
 	while (level > PT_LEVEL_4K && !level_fits(fault, level))
 		level--;
 	return level;
 }
 
-/* The entry for the fault's page. Marks the page dirty where logging is on. */
-static u64 make_spte(const struct fault *fault, kvm_pfn_t pfn)
+u64 mmu_make_spte(const struct mmu_fault *fault, kvm_pfn_t pfn, u32 pta)
 {
-	u64 spte = bits.present | bits.user | bits.accessed |
+	u64 spte = spte_format.present | spte_format.accessed |
 		   pfn << PAGE_SHIFT;
 
-	if (fault->level > PT_LEVEL_4K)
+	if (fault->level > PT_LEVEL_4K) {
 		spte |= SPTE_LARGE;
-	if (fault->level == PT_LEVEL_4K || !nx_large_pages)
-		spte |= bits.exec;
+		if (nx_large_pages)
+			pta &= ~(u32)PTA_EXEC;
+	}
+	if (pta & PTA_USER)
+		spte |= spte_format.user;
+	if (pta & PTA_EXEC)
+		spte |= spte_format.exec;
 	else
-		spte |= bits.nx;
-	spte |= fault->page.is_ram ? bits.memtype_ram : bits.memtype_io;
-	if (!fault->page.writable || slot_readonly(fault->slot))
+		spte |= spte_format.nx;
+	spte |= fault->page.is_ram ? spte_format.memtype_ram : spte_format.memtype_io;
+	if (!(pta & PTA_WRITE) || !fault->page.writable ||
+	    slot_readonly(fault->slot))
 		return spte;
 	if (fault->write) {
-		spte |= bits.writable | bits.dirty;
+		spte |= spte_format.writable | spte_format.dirty;
 		kvm_mark_page_dirty(fault->slot, fault->gfn);
 	} else if (kvm_caps.pml || !slot_logs_dirty(fault->slot)) {
-		spte |= bits.writable;
+		spte |= spte_format.writable;
 	}
 	return spte;
+}
+
+void mmu_add_leaf(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
+		  gfn_t gfn, u64 *sptep, u64 spte)
+{
+	struct kvm_mmu_page *sp = sptep_page(sptep);
+	const int level = sp->role.level;
+
+	rmap_add(vcpu, slot_rmap_create(vcpu, slot, gfn, level), sptep);
+	sp->nr_present++;
+	count_leaf(vcpu->kvm, level, 1);
+	WRITE_ONCE(*sptep, spte);
 }
 
 /*
@@ -762,7 +714,7 @@ static u64 make_spte(const struct fault *fault, kvm_pfn_t pfn)
  * A larger page in the way is split by forgetting it: what else it mapped
  * faults again.
  */
-static u64 *fault_walk(struct kvm_vcpu *vcpu, struct fault *fault)
+static u64 *fault_walk(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
 	struct kvm_mmu_page *sp = vcpu->mmu.root;
@@ -787,7 +739,7 @@ static u64 *fault_walk(struct kvm_vcpu *vcpu, struct fault *fault)
 		}
 		sp = page_get(vcpu, fault->gfn & ~mask,
 			      direct_role(vcpu, level - 1));
-		page_link(vcpu, sptep, sp);
+		mmu_page_link(vcpu, sptep, sp, spte_format.table);
 	}
 }
 
@@ -798,20 +750,20 @@ static bool clear_for_large(struct kvm *kvm, u64 *sptep)
 
 	if (spte_child(*sptep)->nr_present)
 		return false;
-	page_zap(kvm, spte_child(*sptep), &zapped);
-	zap_commit(kvm, &zapped);
+	mmu_page_zap(kvm, spte_child(*sptep), &zapped);
+	mmu_zap_commit(kvm, &zapped);
 	return true;
 }
 
-static void fault_map(struct kvm_vcpu *vcpu, struct fault *fault)
+static void fault_map(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
 	struct kvm_mmu_page *sp;
 	u64 *sptep, old, spte;
 	kvm_pfn_t pfn;
 
-	reclaim_pages(kvm);
-	fault->level = fault_level(fault);
+	mmu_reclaim_pages(kvm);
+	fault->level = mmu_fault_level(fault);
 	sptep = fault_walk(vcpu, fault);
 	old = *sptep;
 	if (fault->level > PT_LEVEL_4K && spte_present(old) &&
@@ -821,33 +773,29 @@ static void fault_map(struct kvm_vcpu *vcpu, struct fault *fault)
 	}
 
 	pfn = fault->page.pfn & ~(KVM_PAGES_PER_LEVEL(fault->level) - 1);
-	spte = make_spte(fault, pfn);
+	spte = mmu_make_spte(fault, pfn, PTA_ALL);
 	sp = sptep_page(sptep);
 	old = *sptep;
 	if (spte_present(old)) {
 		/* Another vCPU was faster, or a permission grows. */
-		if (spte_pfn(old) == pfn && !(spte & ~old & ~bits.dirty))
+		if (spte_pfn(old) == pfn && !(spte & ~old & ~spte_format.dirty))
 			return;
 		drop_leaf(kvm, fault->slot, sp, sptep);
 		kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
 	}
-	rmap_add(vcpu, slot_rmap_create(vcpu, fault->slot, fault->gfn,
-					fault->level), sptep);
-	sp->nr_present++;
-	count_leaf(kvm, fault->level, 1);
-	WRITE_ONCE(*sptep, spte);
+	mmu_add_leaf(vcpu, fault->slot, fault->gfn, sptep, spte);
 }
 
 static int mmio_fault(struct kvm_vcpu *vcpu, gfn_t gfn)
 {
-	struct fault fault = { .gfn = gfn, .level = PT_LEVEL_4K };
+	struct mmu_fault fault = { .gfn = gfn, .level = PT_LEVEL_4K };
 	struct kvm *kvm = vcpu->kvm;
 	u64 gen, *sptep;
 	int r;
 
 	if (gfn & (vcpu->reserved_gpa_bits >> PAGE_SHIFT))
 		return KVM_PF_EMULATE;
-	r = caches_fill(vcpu);
+	r = mmu_caches_fill(vcpu);
 	if (r)
 		return r;
 	/* A slot published after this moves the generation on. */
@@ -857,10 +805,10 @@ static int mmio_fault(struct kvm_vcpu *vcpu, gfn_t gfn)
 		return 1;
 	spin_lock(&kvm->mmu_lock);
 	if (gen == kvm->mmu.mmio_gen && !vcpu->mmu.root->role.invalid) {
-		reclaim_pages(kvm);
+		mmu_reclaim_pages(kvm);
 		sptep = fault_walk(vcpu, &fault);
 		if (!spte_present(*sptep))
-			WRITE_ONCE(*sptep, mmio_spte(kvm));
+			WRITE_ONCE(*sptep, mmu_mmio_spte(kvm));
 	}
 	spin_unlock(&kvm->mmu_lock);
 	return KVM_PF_EMULATE;
@@ -877,7 +825,7 @@ static bool gfn_in_reach(const struct kvm_vcpu *vcpu, gfn_t gfn)
 }
 
 /* A host mapping that cannot be had: what becomes of KVM_RUN. */
-static int host_page_error(struct kvm_vcpu *vcpu, const struct fault *fault,
+static int host_page_error(struct kvm_vcpu *vcpu, const struct mmu_fault *fault,
 			   int error)
 {
 	switch (error) {
@@ -892,46 +840,65 @@ static int host_page_error(struct kvm_vcpu *vcpu, const struct fault *fault,
 	}
 }
 
-int kvm_mmu_page_fault(struct kvm_vcpu *vcpu, u64 addr, u32 error_code)
+int mmu_fault_resolve(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
-	struct fault fault = {
-		.gfn = addr >> PAGE_SHIFT,
+	int r;
+
+	if (unlikely(READ_ONCE(fault->slot->invalid)))
+		return 1;
+	if (fault->write && slot_readonly(fault->slot))
+		return KVM_PF_EMULATE;
+	r = mmu_caches_fill(vcpu);
+	if (r)
+		return r;
+
+	fault->hva = slot_gfn_to_hva(fault->slot, fault->gfn);
+	fault->seq = READ_ONCE(kvm->mmu_invalidate_seq);
+	smp_rmb();
+	r = kvm_host_page(kvm, fault->hva, fault->write, &fault->page);
+	if (r)
+		return host_page_error(vcpu, fault, r);
+	if (fault->write && !fault->page.writable)
+		return KVM_PF_EMULATE;
+	return MMU_FAULT_FOUND;
+}
+
+static int direct_page_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u32 error_code)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct mmu_fault fault = {
+		.gfn = gpa >> PAGE_SHIFT,
 		.write = error_code & PFERR_WRITE,
 		.exec = error_code & PFERR_FETCH,
+		.max_level = spte_format.max_level,
 	};
 	int r;
 
-	vcpu->stat.pf_taken++;
 	if (unlikely(!gfn_in_reach(vcpu, fault.gfn)))
 		return KVM_PF_EMULATE;
 	fault.slot = kvm_vcpu_gfn_to_slot(vcpu, fault.gfn);
 	if (!fault.slot)
 		return mmio_fault(vcpu, fault.gfn);
-	if (unlikely(READ_ONCE(fault.slot->invalid)))
-		return 1;
-	if (fault.write && slot_readonly(fault.slot))
-		return KVM_PF_EMULATE;
-	r = caches_fill(vcpu);
-	if (r)
+	r = mmu_fault_resolve(vcpu, &fault);
+	if (r != MMU_FAULT_FOUND)
 		return r;
 
-	fault.hva = slot_gfn_to_hva(fault.slot, fault.gfn);
-	fault.seq = READ_ONCE(kvm->mmu_invalidate_seq);
-	smp_rmb();
-	r = kvm_host_page(kvm, fault.hva, fault.write, &fault.page);
-	if (r)
-		return host_page_error(vcpu, &fault, r);
-	if (fault.write && !fault.page.writable)
-		return KVM_PF_EMULATE;
-
 	spin_lock(&kvm->mmu_lock);
-	if (likely(!fault_stale(kvm, &fault) && !fault.slot->invalid &&
+	if (likely(!mmu_fault_stale(kvm, &fault) &&
 		   !vcpu->mmu.root->role.invalid))
 		fault_map(vcpu, &fault);
 	spin_unlock(&kvm->mmu_lock);
 	vcpu->stat.pf_fixed++;
 	return 1;
+}
+
+int kvm_mmu_page_fault(struct kvm_vcpu *vcpu, u64 addr, u32 error_code)
+{
+	vcpu->stat.pf_taken++;
+	if (!kvm_caps.ept)
+		return mmu_shadow_page_fault(vcpu, addr, error_code);
+	return direct_page_fault(vcpu, addr, error_code);
 }
 
 bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa)
@@ -953,7 +920,7 @@ bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa)
 	for (level = sp->role.level; level; level--) {
 		spte = READ_ONCE(sp->spt[gfn_index(gfn, level)]);
 		if (!spte_present(spte) || spte_leaf(spte, level)) {
-			mmio = spte == mmio_spte(vcpu->kvm);
+			mmio = spte == mmu_mmio_spte(vcpu->kvm);
 			break;
 		}
 		sp = spte_child(spte);
@@ -966,253 +933,35 @@ bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa)
 	return mmio;
 }
 
-/* ---- the guest's own tables --------------------------------------------- */
-
-#define WALK_CTX	struct kvm_vcpu
-
-/* An entry is naturally aligned: one load, and no copy of unknown length. */
-static int walk_read_entry(struct kvm_vcpu *vcpu, u64 gpa, void *entry,
-			   unsigned int size)
-{
-	gfn_t gfn = gpa >> PAGE_SHIFT;
-	struct kvm_memory_slot *slot = kvm_vcpu_gfn_to_slot(vcpu, gfn);
-	hva_t hva;
-
-	if (!slot)
-		return -EFAULT;
-	hva = slot_gfn_to_hva(slot, gfn) + offset_in_page(gpa);
-	if (size == sizeof(u64))
-		return __get_user(*(u64 *)entry, (u64 __user *)hva);
-	return __get_user(*(u32 *)entry, (u32 __user *)hva);
-}
-
-static int walk_cmpxchg_entry(struct kvm_vcpu *vcpu, u64 gpa, void *old,
-			      const void *new, unsigned int size)
-{
-	return kvm_cmpxchg_guest(vcpu, gpa, old, new, size);
-}
-
-#define PT_FORMAT PT_32
-#include "paging_tmpl.h"
-#define PT_FORMAT PT_PAE
-#include "paging_tmpl.h"
-#define PT_FORMAT PT_64
-#include "paging_tmpl.h"
-
-static int guest_levels(struct kvm_vcpu *vcpu)
-{
-	/* No bit that paging depends on is the guest's own in CR4. */
-	const unsigned long cr4 = vcpu->cr4;
-
-	if (!is_paging(vcpu))
-		return 0;
-	if (is_long_mode(vcpu))
-		return cr4 & X86_CR4_LA57 ? 5 : 4;
-	return cr4 & X86_CR4_PAE ? 3 : 2;
-}
-
-/* The inputs of a walk, from the registers of this moment. */
-static void guest_paging_init(struct kvm_vcpu *vcpu, struct guest_paging *p)
-{
-	const unsigned long cr4 = vcpu->cr4;	/* as in guest_levels() */
-
-	p->levels = guest_levels(vcpu);
-	p->maxphyaddr = vcpu->maxphyaddr;
-	p->nxe = vcpu->efer & EFER_NX;
-	p->pse = cr4 & X86_CR4_PSE;
-	p->pse36 = guest_cpu_has(vcpu, KVM_CPUF_PSE36);
-	p->gbpages = guest_cpu_has(vcpu, KVM_CPUF_GBPAGES);
-	p->wp = kvm_read_cr0(vcpu) & X86_CR0_WP;
-	p->smep = cr4 & X86_CR4_SMEP;
-	p->smap = cr4 & X86_CR4_SMAP;
-	p->pke = cr4 & X86_CR4_PKE;
-	p->pkru = vcpu->pkru;
-	p->cr3 = kvm_read_cr3(vcpu);
-	if (p->levels == 3) {
-		if (!(vcpu->regs_avail & BIT(VCPU_PDPTRS)))
-			backend->cache_reg(vcpu, VCPU_PDPTRS);
-		memcpy(p->pdpte, vcpu->mmu.pdptrs, sizeof(p->pdpte));
-	}
-}
-
-static int guest_walk(struct kvm_vcpu *vcpu, u64 gva, u32 access,
-		      struct guest_walk *walk)
-{
-	struct guest_paging p;
-
-	guest_paging_init(vcpu, &p);
-	switch (p.levels) {
-	case 2:
-		pt32_init(&p);
-		return pt32_walk(vcpu, &p, (u32)gva, access, walk);
-	case 3:
-		ptpae_init(&p);
-		return ptpae_walk(vcpu, &p, (u32)gva, access, walk);
-	default:
-		pt64_init(&p);
-		return pt64_walk(vcpu, &p, gva, access, walk);
-	}
-}
-
-/* 0 with walk->gpa, or 1 and *fault. */
-static int translate(struct kvm_vcpu *vcpu, u64 gva, u32 access,
-		     struct guest_walk *walk, struct x86_exception *fault)
-{
-	int r;
-
-	/* The guest's other processors keep changing the tables: once more. */
-	while ((r = guest_walk(vcpu, gva, access, walk)) == WALK_BUSY &&
-	       !fatal_signal_pending(current))
-		cond_resched();
-	/* As on any machine, tables in ROM keep the bits that they have. */
-	if (r == WALK_OK || r == WALK_READONLY)
-		return 0;
-	/* Tables that are not in memory read as ones: a reserved bit. */
-	*fault = (struct x86_exception) {
-		.vector = X86_TRAP_PF,
-		.has_error_code = true,
-		.error_code = r == WALK_FAULT ? walk->error :
-			PFERR_PRESENT | PFERR_RSVD |
-			(access & (PFERR_WRITE | PFERR_USER)),
-		.cr2 = gva,
-	};
-	return 1;
-}
-
-int kvm_gva_to_gpa(struct kvm_vcpu *vcpu, u64 gva, u32 access, gpa_t *gpa,
-		   struct x86_exception *fault)
-{
-	struct guest_walk walk;
-
-	if (!is_paging(vcpu)) {
-		*gpa = gva;
-		return 0;
-	}
-	if (translate(vcpu, gva, access, &walk, fault))
-		return 1;
-	*gpa = walk.gpa;
-	return 0;
-}
-
-/* Would a walk see now what it saw then? */
-static bool walk_still_holds(struct kvm_vcpu *vcpu,
-			     const struct kvm_walk_cache *c, u64 gva,
-			     u32 access)
-{
-	int level;
-	u64 pte;
-
-	if (c->page != (gva & PAGE_MASK) || c->access != access ||
-	    c->cr3 != kvm_read_cr3(vcpu) ||
-	    c->cr4 != (vcpu->cr4 & ~vcpu->cr4_guest_owned) ||
-	    c->efer != vcpu->efer ||
-	    c->reserved_gpa_bits != vcpu->reserved_gpa_bits ||
-	    c->slots_gen != READ_ONCE(vcpu->kvm->slots_gen))
-		return false;
-	for (level = c->levels; level; level--) {
-		if (!c->pte[level - 1])
-			break;		/* below a large page */
-		if (__get_user(pte, c->pte[level - 1]) ||
-		    pte != c->value[level - 1])
-			return false;
-	}
-	return true;
-}
-
-static void walk_remember(struct kvm_vcpu *vcpu, struct kvm_walk_cache *c,
-			  u64 gva, u32 access, const struct guest_walk *walk)
-{
-	struct kvm_memory_slot *slot =
-		kvm_vcpu_gfn_to_slot(vcpu, walk->gpa >> PAGE_SHIFT);
-	int level;
-
-	/* WALK_READONLY: which entries there are below is no longer told. */
-	if (!slot || walk->page_shift != PT_LEVEL_SHIFT(walk->level))
-		return;
-	*c = (struct kvm_walk_cache) {
-		.slots_gen = smp_load_acquire(&vcpu->kvm->slots_gen),
-		.access = access,
-		.page = gva & PAGE_MASK,
-		.gpa = walk->gpa & PAGE_MASK,
-		.hva = slot_gfn_to_hva(slot, walk->gpa >> PAGE_SHIFT),
-		.cr3 = kvm_read_cr3(vcpu),
-		.cr4 = vcpu->cr4 & ~vcpu->cr4_guest_owned,
-		.efer = vcpu->efer,
-		.reserved_gpa_bits = vcpu->reserved_gpa_bits,
-	};
-	for (level = walk->root_level; level >= walk->level; level--) {
-		gpa_t gpa = walk->pte_gpa[level - 1];
-
-		slot = kvm_vcpu_gfn_to_slot(vcpu, gpa >> PAGE_SHIFT);
-		if (!slot)
-			return;
-		c->pte[level - 1] = (const u64 __user *)
-			(slot_gfn_to_hva(slot, gpa >> PAGE_SHIFT) +
-			 offset_in_page(gpa));
-		c->value[level - 1] = walk->pte[level - 1];
-	}
-	c->levels = walk->root_level;
-}
-
-int kvm_fetch_gva_to_gpa(struct kvm_vcpu *vcpu, struct kvm_walk_cache *cache,
-			 u64 gva, u32 access, gpa_t *gpa,
-			 struct x86_exception *fault)
-{
-	struct guest_walk walk;
-
-	if (cache->levels && walk_still_holds(vcpu, cache, gva, access)) {
-		*gpa = cache->gpa | offset_in_page(gva);
-		return 0;
-	}
-	cache->levels = 0;
-	if (!is_long_mode(vcpu))
-		return kvm_gva_to_gpa(vcpu, gva, access, gpa, fault);
-	if (translate(vcpu, gva, access, &walk, fault))
-		return 1;
-	walk_remember(vcpu, cache, gva, access, &walk);
-	*gpa = walk.gpa;
-	return 0;
-}
-
-int kvm_mmu_load_pdptrs(struct kvm_vcpu *vcpu, unsigned long cr3)
-{
-	const u32 table = cr3 & GENMASK(31, 5);
-	u64 pdptrs[4];
-	int i;
-
-	if (kvm_read_guest_page(vcpu, table >> PAGE_SHIFT, pdptrs,
-				offset_in_page(table), sizeof(pdptrs)))
-		return 1;
-	for (i = 0; i < ARRAY_SIZE(pdptrs); i++)
-		if (!pae_pdpte_valid(pdptrs[i], vcpu->maxphyaddr))
-			return 1;
-	memcpy(vcpu->mmu.pdptrs, pdptrs, sizeof(pdptrs));
-	vcpu->regs_avail |= BIT(VCPU_PDPTRS);
-	vcpu->regs_dirty |= BIT(VCPU_PDPTRS);
-	return 0;
-}
-
 /* ---- guest paging state ------------------------------------------------- */
 
 void kvm_mmu_reset(struct kvm_vcpu *vcpu)
 {
-	if (vcpu->mmu.root &&
-	    vcpu->mmu.root->role.level != direct_root_level(vcpu)) {
-		kvm_mmu_unload(vcpu);
-		kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
-	}
+	if (!vcpu->mmu.root)
+		return;
+	/* Which shadow of the guest's tables is right depends on all of it. */
+	if (kvm_caps.ept &&
+	    vcpu->mmu.root->role.level == direct_root_level(vcpu))
+		return;
+	kvm_mmu_unload(vcpu);
+	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
 }
 
 void kvm_mmu_new_cr3(struct kvm_vcpu *vcpu, bool flush)
 {
+	if (!kvm_caps.ept)
+		kvm_mmu_unload(vcpu);
 	/* The processor walks the guest's tables: nothing of ours changes. */
-	if (flush)
+	else if (flush)
 		kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH);
 }
 
 void kvm_mmu_invlpg(struct kvm_vcpu *vcpu, u64 gva)
 {
-	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
+	if (kvm_caps.ept)
+		kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
+	else
+		mmu_shadow_invlpg(vcpu, gva);
 }
 
 /* ---- memory slots ------------------------------------------------------- */
@@ -1250,14 +999,14 @@ void kvm_mmu_slot_free(struct kvm_memory_slot *slot)
  * [start, end); `drop` empties the list, `fn` leaves it alone.
  */
 static bool slot_for_each_rmap(struct kvm *kvm, struct kvm_memory_slot *slot,
-			       gfn_t start, gfn_t end, int level, rmap_fn fn)
+			       gfn_t start, gfn_t end, int level, mmu_rmap_fn fn)
 {
 	gfn_t step = KVM_PAGES_PER_LEVEL(level), gfn;
 	struct kvm_rmap *rmap;
 	bool ret = false;
 
 	for (gfn = start & ~(step - 1); gfn < end; gfn += step) {
-		rmap = slot_rmap(slot, max(gfn, slot->base_gfn), level);
+		rmap = mmu_slot_rmap(slot, max(gfn, slot->base_gfn), level);
 		if (!rmap) {
 			/* Nothing in these 2M. */
 			gfn = (gfn | (PT_ENTRIES - 1)) & ~(step - 1);
@@ -1265,14 +1014,14 @@ static bool slot_for_each_rmap(struct kvm *kvm, struct kvm_memory_slot *slot,
 		}
 		if (!rmap->val)
 			continue;
-		ret |= fn ? rmap_for_each(kvm, rmap, fn) :
-			    rmap_drop_all(kvm, slot, rmap);
+		ret |= fn ? mmu_rmap_for_each(kvm, rmap, fn) :
+			    mmu_rmap_drop_all(kvm, slot, rmap);
 	}
 	return ret;
 }
 
 static bool slot_for_each_level(struct kvm *kvm, struct kvm_memory_slot *slot,
-				gfn_t start, gfn_t end, rmap_fn fn)
+				gfn_t start, gfn_t end, mmu_rmap_fn fn)
 {
 	bool ret = false;
 	int level;
@@ -1287,13 +1036,16 @@ static gfn_t slot_end(const struct kvm_memory_slot *slot)
 	return slot->base_gfn + slot->npages;
 }
 
-/* Does a page map nothing but frames of the slot? */
+/* Does a page map nothing but frames of the slot, or shadow one of them? */
 static bool page_in_slot(const struct kvm_mmu_page *sp,
 			 const struct kvm_memory_slot *slot)
 {
 	gfn_t pages = PT_ENTRIES * KVM_PAGES_PER_LEVEL(sp->role.level);
 
-	return sp->gfn >= slot->base_gfn && sp->gfn + pages <= slot_end(slot);
+	if (!sp->role.direct)
+		return slot_has_gfn(slot, sp->gfn);
+	return !sp->root_count && sp->gfn >= slot->base_gfn &&
+	       sp->gfn + pages <= slot_end(slot);
 }
 
 /* Tables that served only this slot; what is left goes by reverse map. */
@@ -1303,7 +1055,7 @@ static void zap_slot_tables(struct kvm *kvm, struct kvm_memory_slot *slot)
 	LIST_HEAD(tables);
 
 	list_for_each_entry_safe(sp, next, &kvm->mmu.pages, link)
-		if (!sp->root_count && page_in_slot(sp, slot))
+		if (page_in_slot(sp, slot))
 			list_move(&sp->link, &tables);
 	zap_list(kvm, &tables, true);
 }
@@ -1313,7 +1065,7 @@ static void zap_slot_tables(struct kvm *kvm, struct kvm_memory_slot *slot)
 
 /* fn, as of slot_for_each_rmap(), for the whole slot, and flush. May sleep. */
 static void slot_for_all(struct kvm *kvm, struct kvm_memory_slot *slot,
-			 rmap_fn fn)
+			 mmu_rmap_fn fn)
 {
 	gfn_t gfn, end = slot_end(slot);
 
@@ -1335,11 +1087,11 @@ void kvm_mmu_slot_zap(struct kvm *kvm, struct kvm_memory_slot *slot)
 
 void kvm_mmu_zap_mmio(struct kvm *kvm)
 {
-	/* 2^32 slot changes later old entries would come to life again. */
+	/* Once round, old entries would come to life again. */
 	spin_lock(&kvm->mmu_lock);
 	kvm->mmu.mmio_gen++;
 	spin_unlock(&kvm->mmu_lock);
-	if (!(kvm->mmu.mmio_gen & MMIO_GEN_MASK))
+	if (!(kvm->mmu.mmio_gen & spte_format.mmio_gen_mask))
 		kvm_mmu_zap_all(kvm);
 }
 
@@ -1361,9 +1113,9 @@ bool kvm_mmu_clean_pages(struct kvm *kvm, struct kvm_memory_slot *slot,
 		gfn_t gfn = slot->base_gfn + offset + __ffs(mask);
 
 		/* While logging is on, only 4K entries are writable. */
-		rmap = slot_rmap(slot, gfn, PT_LEVEL_4K);
+		rmap = mmu_slot_rmap(slot, gfn, PT_LEVEL_4K);
 		if (rmap)
-			flush |= rmap_for_each(kvm, rmap, spte_make_clean);
+			flush |= mmu_rmap_for_each(kvm, rmap, spte_make_clean);
 	}
 	return flush;
 }
@@ -1390,13 +1142,13 @@ bool kvm_mmu_unmap_range(struct kvm *kvm, struct kvm_memory_slot *slot,
 
 static bool spte_test_young(struct kvm *kvm, u64 *sptep)
 {
-	return !bits.accessed || (READ_ONCE(*sptep) & bits.accessed);
+	return !spte_format.accessed || (READ_ONCE(*sptep) & spte_format.accessed);
 }
 
 /* The translation may stay in a TLB: that the page seems idle is harmless. */
 static bool spte_clear_young(struct kvm *kvm, u64 *sptep)
 {
-	return test_and_clear_bit(__ffs64(bits.accessed),
+	return test_and_clear_bit(__ffs64(spte_format.accessed),
 				  (unsigned long *)sptep);
 }
 
@@ -1407,7 +1159,7 @@ bool kvm_mmu_age_range(struct kvm *kvm, struct kvm_memory_slot *slot,
 	if (!clear)
 		return slot_for_each_level(kvm, slot, start, end,
 					   spte_test_young);
-	if (bits.accessed)
+	if (spte_format.accessed)
 		return slot_for_each_level(kvm, slot, start, end,
 					   spte_clear_young);
 	/* No accessed bits: only a new fault tells that a page is in use. */
@@ -1435,7 +1187,7 @@ int kvm_mmu_set_nr_pages(struct kvm *kvm, unsigned long nr)
 		return -EINVAL;
 	spin_lock(&kvm->mmu_lock);
 	kvm->mmu.user_max_pages = nr;
-	while (reclaim_pages(kvm))
+	while (mmu_reclaim_pages(kvm))
 		cond_resched_lock(&kvm->mmu_lock);
 	spin_unlock(&kvm->mmu_lock);
 	return 0;
@@ -1451,6 +1203,7 @@ void kvm_mmu_vm_init(struct kvm *kvm)
 	hash_init(kvm->mmu.hash);
 	kvm->mmu.mmio_gen = 1;		/* vCPUs begin with 0: nothing seen */
 	INIT_LIST_HEAD(&kvm->mmu.pages);
+	INIT_LIST_HEAD(&kvm->mmu.unsync);
 }
 
 void kvm_mmu_vm_destroy(struct kvm *kvm)
@@ -1461,7 +1214,7 @@ void kvm_mmu_vm_destroy(struct kvm *kvm)
 
 static void __init use_ept_format(void)
 {
-	bits = (struct spte_bits) {
+	spte_format = (struct spte_format) {
 		.present = EPTE_READ,
 		.writable = EPTE_WRITE,
 		.exec = EPTE_EXEC,
@@ -1471,18 +1224,58 @@ static void __init use_ept_format(void)
 			        EPTE_IGNORE_PAT,
 		.memtype_io = (u64)MEMTYPE_UC << EPTE_MEMTYPE_SHIFT,
 		.table = EPTE_RWX,
+		/*
+		 * Write permission without read is a misconfiguration, which
+		 * costs less than a violation and is never cached.
+		 */
 		.mmio_mask = EPTE_RWX,
 		.mmio_value = EPTE_WRITE | EPTE_EXEC,
+		.mmio_gen_mask = GENMASK_ULL(31, 0),
+		.mmio_gen_shift = 12,
+		.max_level = kvm_caps.ept_1g ? PT_LEVEL_1G :
+			     kvm_caps.ept_2m ? PT_LEVEL_2M : PT_LEVEL_4K,
 	};
+}
+
+/*
+ * The processor's PAT is the host's. Execution can be forbidden where the
+ * host itself does.
+ */
+static void __init use_paging_format(void)
+{
+	const u64 address = GENMASK_ULL(51, 12);
+
+	spte_format = (struct spte_format) {
+		.present = PTE_PRESENT,
+		.writable = PTE_WRITE,
+		.nx = boot_cpu_has(X86_FEATURE_NX) ? PTE_NX : 0,
+		.user = PTE_USER,
+		.accessed = PTE_ACCESSED,
+		.dirty = PTE_DIRTY,
+		.memtype_io = _PAGE_PCD | _PAGE_PWT,
+		.table = PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED,
+		.mmio_value = PTE_PRESENT,
+		.max_level = PT_LEVEL_2M,
+	};
+	/*
+	 * A reserved address bit tells in the error code that it is one of
+	 * these. All other address bits are set as well: speculation must not
+	 * reach memory through it ("L1 Terminal Fault").
+	 */
+	if ((cpuid_eax(0x80000008) & 0xff) < 52) {
+		spte_format.mmio_mask = PTE_PRESENT | address;
+		spte_format.mmio_value = PTE_PRESENT | address;
+		spte_format.mmio_gen_mask = GENMASK_ULL(10, 0);
+		spte_format.mmio_gen_shift = 52;
+	}
 }
 
 int __init kvm_mmu_module_init(void)
 {
-	if (!kvm_caps.ept) {
-		pr_err("kvm: shadow page tables are not there yet\n");
-		return -EOPNOTSUPP;
-	}
-	use_ept_format();
+	if (kvm_caps.ept)
+		use_ept_format();
+	else
+		use_paging_format();
 	nx_large_pages = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) &&
 			 !cpu_mitigations_off();
 	itlb_multihit_kvm_mitigation = nx_large_pages;	/* for sysfs */

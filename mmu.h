@@ -15,6 +15,8 @@
 
 struct x86_exception;
 
+#define NO_GFN		(~0ull)
+
 /*
  * Levels of a page table: 1 maps 4K pages, 2 maps 2M (or 4M), 3 maps 1G,
  * 4 and 5 map tables only.
@@ -46,6 +48,7 @@ struct kvm_rmap {
 struct kvm_rmap_region {
 	struct kvm_rmap large;
 	struct kvm_rmap *small;		/* PT_ENTRIES of them, or NULL */
+	unsigned int nr_shadowed;	/* shadow pages of tables in it */
 };
 
 /* Per memory slot: reverse maps, from the aligned frame at or below base_gfn. */
@@ -68,6 +71,7 @@ union kvm_page_role {
 		u32 cr0_wp:1;
 		u32 smep_not_wp:1;
 		u32 smap_not_wp:1;
+		u32 pse:1;		/* CR4, where the format depends on it */
 		u32 invalid:1;		/* being freed; not to be found */
 	};
 };
@@ -78,10 +82,14 @@ struct kvm_vm_mmu {
 	unsigned long nr_pages;
 	unsigned long user_max_pages;	/* KVM_SET_NR_MMU_PAGES; 0: by the slots */
 	u64 mmio_gen;			/* MMIO entries of older ones are stale */
+
+	/* Shadow paging. */
+	unsigned long nr_shadowed;	/* pages that shadow guest tables */
+	struct list_head unsync;	/* ... that the guest may write to */
 };
 
 /* Objects allocated before mmu_lock is taken, used under it. */
-#define KVM_MMU_CACHE_SIZE	8
+#define KVM_MMU_CACHE_SIZE	16
 struct kvm_mmu_cache {
 	int count;
 	void *objects[KVM_MMU_CACHE_SIZE];
@@ -99,6 +107,10 @@ struct kvm_mmu_page;
 struct kvm_mmu {
 	struct kvm_mmu_page *root;	/* NULL: load before entry */
 	u64 pdptrs[4];			/* PAE; loaded at MOV to CR3 */
+	/* Shadow paging: what the role of every page of this guest has. */
+	union kvm_page_role role;
+	struct kvm_mmu_page *pae_root;	/* four entries of PAE paging */
+	gfn_t emulated_gfn;		/* a table that is written by emulation */
 	/* MMIO was seen at this frame, at this kvm->mmu.mmio_gen. */
 	gfn_t mmio_gfn;
 	u64 mmio_gen;
@@ -151,6 +163,17 @@ int kvm_mmu_load_pdptrs(struct kvm_vcpu *vcpu, unsigned long cr3);
  */
 #define KVM_PF_EMULATE	2
 int kvm_mmu_page_fault(struct kvm_vcpu *vcpu, u64 addr, u32 error_code);
+
+/*
+ * The monitor or the emulator has written to guest memory: tables there may
+ * be shadowed.
+ */
+void kvm_mmu_guest_write(struct kvm *kvm, gpa_t gpa, unsigned int bytes);
+/*
+ * KVM_PF_EMULATE was returned, and the emulator does not know the instruction.
+ * True: it can be run by the processor now.
+ */
+bool kvm_mmu_unprotect(struct kvm_vcpu *vcpu);
 
 /* EPT misconfiguration: true if gpa is where MMIO was seen before. */
 bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa);

@@ -251,6 +251,9 @@ static void paging_changed(struct kvm_vcpu *vcpu)
 		srcu_read_unlock(&vcpu->kvm->srcu, idx);
 	}
 	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
+	/* The tables may be the monitor's, written through its own mapping. */
+	if (!kvm_caps.ept)
+		kvm_mmu_zap_all(vcpu->kvm);
 	kvm_mmu_reset(vcpu);
 }
 

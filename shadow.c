@@ -1,0 +1,981 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * shadow.c - page tables for processors without EPT: what the processor walks
+ * are tables of ours, made from the guest's one entry at a time, as its
+ * accesses fault.
+ *
+ * A page of entries shadows one guest table (the whole of it, or the part
+ * that a table of 512 entries has room for) as seen through a path that gives
+ * certain rights, which are in its role. Where guest paging is off, or one
+ * entry of the guest maps more than one of ours can, pages are direct: they
+ * map frames one to one.
+ *
+ * What keeps the two in step: the frame of a shadowed table is mapped
+ * read-only. A write to it is emulated, and drops the entries made from what
+ * was written (kvm_mmu_guest_write()). A table of the last level may instead
+ * go out of sync: the guest writes to it freely, as a processor may go on
+ * using old entries from its TLB, until it flushes; then all that differ are
+ * dropped (sync_page()). An entry also holds no more than the guest's accessed
+ * and dirty bits allow: a page is writable once its dirty bit is set, so that
+ * the first write is seen and sets it.
+ *
+ * All else is as for EPT: reverse maps, host pages, MMIO, reclaim (mmu.c).
+ * With PAE paging or none the root is a page per vCPU of four entries, which
+ * the processor loads at each VM entry.
+ *
+ * SDM: "Paging", "Caching Translation Information".
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "include/compat.h"
+#include "mmu_tables.h"
+#include "vmx.h"
+
+/* Call with the next entry of the hash's chain at hand: sp may go away. */
+#define for_each_shadow(kvm, sp, frame)					\
+	hash_for_each_possible((kvm)->mmu.hash, (sp), hash_link, (frame)) \
+		if ((sp)->gfn == (frame) && !(sp)->role.direct)
+
+/* Translations that any vCPU may have cached are gone from here on. */
+static void flush_all(struct kvm *kvm)
+{
+	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+}
+
+/* ---- the guest's entries ------------------------------------------------ */
+
+/* A 32-bit table has twice the entries, of which a PDE maps twice as much. */
+static unsigned int gpte_index(const struct kvm_mmu_page *sp, unsigned int i)
+{
+	if (sp->role.guest_levels != 2)
+		return i;
+	if (sp->role.level == PT_LEVEL_4K)
+		return sp->role.quadrant * PT_ENTRIES + i;
+	return (sp->role.quadrant * PT_ENTRIES + i) / 2;
+}
+
+static unsigned int gpte_size(const struct kvm_mmu_page *sp)
+{
+	return sp->role.guest_levels == 2 ? sizeof(u32) : sizeof(u64);
+}
+
+static bool gpte_large(const struct kvm_mmu_page *sp, u64 gpte)
+{
+	return sp->role.level > PT_LEVEL_4K && (gpte & PTE_PAGE_SIZE) &&
+	       (sp->role.guest_levels != 2 || sp->role.pse);
+}
+
+/*
+ * What of a guest's entry matters to ours: the bits that give rights, and the
+ * frame that entry i maps or the table it refers to.
+ */
+static u64 gpte_source(const struct kvm_mmu_page *sp, unsigned int i, u64 gpte)
+{
+	u64 source = gpte & (PTE_PRESENT | PTE_WRITE | PTE_USER |
+			     PTE_ACCESSED | PTE_DIRTY | PTE_NX);
+
+	if (!gpte_large(sp, gpte))
+		return source | (gpte & SPTE_ADDR);
+	source |= PTE_PAGE_SIZE;
+	if (sp->role.guest_levels != 2)
+		return source | (gpte & SPTE_ADDR &
+				 GENMASK_ULL(63, PT_LEVEL_SHIFT(sp->role.level)));
+	return source | (gpte & GENMASK_ULL(31, 22)) |
+	       (gpte >> 13 & 0xff) << 32 | (u64)(i & 1) << 21;
+}
+
+/* The rights of one entry. A 32-bit one has no bit to forbid execution. */
+static u32 gpte_rights(u64 gpte)
+{
+	return (gpte & (PTA_WRITE | PTA_USER)) |
+	       (gpte & PTE_NX ? 0 : PTA_EXEC);
+}
+
+/* Read the guest's memory under mmu_lock; page faults are disabled. */
+static bool read_gpte(const void __user *table, unsigned int index,
+		      unsigned int size, u64 *gpte)
+{
+	u32 gpte32;
+
+	if (size == sizeof(u64))
+		return !__get_user(*gpte, (const u64 __user *)table + index);
+	if (__get_user(gpte32, (const u32 __user *)table + index))
+		return false;
+	*gpte = gpte32;
+	return true;
+}
+
+static const void __user *table_hva(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_memory_slot *slot = kvm_gfn_to_slot(kvm, gfn);
+
+	return slot ? (const void __user *)slot_gfn_to_hva(slot, gfn) : NULL;
+}
+
+/* Does the entry at a level of the walk still say what it said then? */
+static bool gpte_holds(struct kvm *kvm, const struct guest_walk *walk,
+		       int level)
+{
+	const unsigned int size = walk->root_level == 2 ? sizeof(u32) :
+							  sizeof(u64);
+	gpa_t gpa = walk->pte_gpa[level - 1];
+	const void __user *table = table_hva(kvm, gpa >> PAGE_SHIFT);
+	bool same;
+	u64 gpte;
+
+	if (!table)
+		return false;
+	pagefault_disable();
+	same = read_gpte(table, offset_in_page(gpa) / size, size, &gpte) &&
+	       gpte == (size == sizeof(u32) ? (u32)walk->pte[level - 1] :
+					      walk->pte[level - 1]);
+	pagefault_enable();
+	return same;
+}
+
+/* ---- write protection --------------------------------------------------- */
+
+static bool spte_protect(struct kvm *kvm, u64 *sptep)
+{
+	if (!(READ_ONCE(*sptep) & spte_format.writable))
+		return false;
+	/* Atomic: the processor may be setting its own bits. */
+	atomic64_andnot(spte_format.writable, (atomic64_t *)sptep);
+	return true;
+}
+
+/* See that every write to a frame faults; no large page maps it. */
+static bool protect_frame(struct kvm *kvm, struct kvm_memory_slot *slot,
+			  gfn_t gfn)
+{
+	struct kvm_rmap *rmap = mmu_slot_rmap(slot, gfn, PT_LEVEL_4K);
+	bool any;
+
+	any = mmu_rmap_drop_all(kvm, slot,
+				mmu_slot_rmap(slot, gfn, PT_LEVEL_2M));
+	if (rmap)
+		any |= mmu_rmap_for_each(kvm, rmap, spte_protect);
+	return any;
+}
+
+/* Does some page shadow the frame that must learn of each write? */
+static bool frame_protected(struct kvm *kvm, struct kvm_memory_slot *slot,
+			    gfn_t gfn)
+{
+	struct kvm_mmu_page *sp;
+
+	if (likely(!mmu_slot_region(slot, gfn)->nr_shadowed))
+		return false;
+	for_each_shadow(kvm, sp, gfn)
+		if (!sp->unsync)
+			return true;
+	return false;
+}
+
+/* ---- out of sync, and back ---------------------------------------------- */
+
+/*
+ * Let the guest write to a frame, if it is known as a table of the last level
+ * and as nothing else.
+ */
+static bool frame_unsync(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_mmu_page *sp;
+
+	for_each_shadow(kvm, sp, gfn)
+		if (sp->role.level != PT_LEVEL_4K)
+			return false;
+	for_each_shadow(kvm, sp, gfn) {
+		if (sp->unsync)
+			continue;
+		sp->unsync = true;
+		list_add(&sp->unsync_link, &kvm->mmu.unsync);
+	}
+	return true;
+}
+
+/* Drop what was made from entries that the guest has changed since. */
+static bool drop_changed(struct kvm *kvm, struct kvm_mmu_page *sp)
+{
+	const void __user *table = table_hva(kvm, sp->gfn);
+	bool any = false;
+	unsigned int i;
+	u64 gpte;
+
+	pagefault_disable();
+	for (i = 0; i < PT_ENTRIES; i++) {
+		if (!sp->spt[i])
+			continue;
+		if (table && read_gpte(table, gpte_index(sp, i),
+				       gpte_size(sp), &gpte) &&
+		    gpte_source(sp, i, gpte) == sp->source[i])
+			continue;
+		mmu_drop_entry(kvm, sp, &sp->spt[i]);
+		any = true;
+	}
+	pagefault_enable();
+	return any;
+}
+
+/* All that shadow the frame, as it is writable until the last is in sync. */
+static bool sync_frame(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_memory_slot *slot = kvm_gfn_to_slot(kvm, gfn);
+	struct kvm_mmu_page *sp;
+	bool any = false;
+
+	for_each_shadow(kvm, sp, gfn) {
+		if (!sp->unsync)
+			continue;
+		sp->unsync = false;
+		list_del(&sp->unsync_link);
+		any = true;
+	}
+	if (!any || !slot)
+		return any;
+	/* Before it is read, so that nothing changes behind our back. */
+	if (protect_frame(kvm, slot, gfn))
+		flush_all(kvm);
+	for_each_shadow(kvm, sp, gfn)
+		if (drop_changed(kvm, sp))
+			flush_all(kvm);
+	return any;
+}
+
+static void sync_all(struct kvm *kvm)
+{
+	struct kvm_mmu_page *sp;
+
+	while ((sp = list_first_entry_or_null(&kvm->mmu.unsync,
+					      struct kvm_mmu_page,
+					      unsync_link)))
+		sync_frame(kvm, sp->gfn);
+}
+
+/* ---- pages that shadow a table ------------------------------------------ */
+
+/*
+ * Make sure that no write to the page's table goes unseen. False: there is no
+ * memory, or no longer; of a root alone that is no reason to start over.
+ */
+static bool page_track(struct kvm *kvm, struct kvm_mmu_page *sp)
+{
+	struct kvm_memory_slot *slot;
+
+	if (likely(sp->tracked))
+		return true;
+	slot = kvm_gfn_to_slot(kvm, sp->gfn);
+	if (!slot || slot->invalid)
+		return false;
+	sp->tracked = true;
+	mmu_slot_region(slot, sp->gfn)->nr_shadowed++;
+	WRITE_ONCE(kvm->mmu.nr_shadowed, kvm->mmu.nr_shadowed + 1);
+	/* Pairs with kvm_mmu_guest_write(): it sees this, or we its data. */
+	smp_mb();
+	sync_frame(kvm, sp->gfn);
+	if (protect_frame(kvm, slot, sp->gfn))
+		flush_all(kvm);
+	return true;
+}
+
+/* The slot is still there: its tables are retired before it goes. */
+void mmu_shadow_page_retire(struct kvm *kvm, struct kvm_mmu_page *sp)
+{
+	struct kvm_memory_slot *slot;
+
+	if (sp->unsync)
+		list_del(&sp->unsync_link);
+	sp->unsync = false;
+	if (!sp->tracked)
+		return;
+	sp->tracked = false;
+	WRITE_ONCE(kvm->mmu.nr_shadowed, kvm->mmu.nr_shadowed - 1);
+	slot = kvm_gfn_to_slot(kvm, sp->gfn);
+	if (!WARN_ON_ONCE(!slot))
+		mmu_slot_region(slot, sp->gfn)->nr_shadowed--;
+}
+
+/*
+ * The page for a frame. One that is newly reached must be in sync: no INVLPG
+ * since it was last reached has told which of its entries are old.
+ */
+static struct kvm_mmu_page *shadow_get(struct kvm_vcpu *vcpu, gfn_t gfn,
+				       union kvm_page_role role)
+{
+	struct kvm_mmu_page *sp = mmu_page_find(vcpu->kvm, gfn, role);
+
+	if (!sp)
+		sp = mmu_page_create(vcpu, gfn, role);
+	else if (sp->unsync)
+		sync_frame(vcpu->kvm, gfn);
+	return sp;
+}
+
+/* Drop what was made from bytes [offset, offset + bytes) of a table. */
+static bool drop_written(struct kvm *kvm, struct kvm_mmu_page *sp,
+			 unsigned int offset, unsigned int bytes)
+{
+	const unsigned int first = offset / gpte_size(sp);
+	const unsigned int last = (offset + bytes - 1) / gpte_size(sp);
+	bool any = false;
+	unsigned int i;
+
+	for (i = 0; i < PT_ENTRIES; i++) {
+		unsigned int index = gpte_index(sp, i);
+
+		if (index < first || index > last || !sp->spt[i])
+			continue;
+		mmu_drop_entry(kvm, sp, &sp->spt[i]);
+		any = true;
+	}
+	return any;
+}
+
+/* So many writes without a fault through the page: a table no longer. */
+#define FLOOD_WRITES	3
+
+static bool page_flooded(struct kvm_mmu_page *sp)
+{
+	return ++sp->nr_writes >= FLOOD_WRITES && !sp->root_count;
+}
+
+static bool zap_flooded(struct kvm *kvm, gfn_t gfn, struct list_head *zapped)
+{
+	struct kvm_mmu_page *sp;
+
+	for_each_shadow(kvm, sp, gfn)
+		if (sp->nr_writes >= FLOOD_WRITES && !sp->root_count) {
+			mmu_page_zap(kvm, sp, zapped);
+			return true;
+		}
+	return false;
+}
+
+static void frame_written(struct kvm *kvm, gpa_t gpa, unsigned int bytes)
+{
+	const gfn_t gfn = gpa >> PAGE_SHIFT;
+	bool flooded = false, any = false;
+	struct kvm_mmu_page *sp;
+	LIST_HEAD(zapped);
+
+	for_each_shadow(kvm, sp, gfn) {
+		any |= drop_written(kvm, sp, offset_in_page(gpa), bytes);
+		flooded |= page_flooded(sp);
+	}
+	while (flooded && zap_flooded(kvm, gfn, &zapped))
+		;
+	if (any)
+		flush_all(kvm);
+	mmu_zap_commit(kvm, &zapped);
+}
+
+void kvm_mmu_guest_write(struct kvm *kvm, gpa_t gpa, unsigned int bytes)
+{
+	struct kvm_memory_slot *slot;
+
+	if (kvm_caps.ept)
+		return;
+	/* After the write that is told of; pairs with page_track(). */
+	smp_mb();
+	if (!READ_ONCE(kvm->mmu.nr_shadowed))
+		return;
+	slot = kvm_gfn_to_slot(kvm, gpa >> PAGE_SHIFT);
+	if (!slot ||
+	    !READ_ONCE(mmu_slot_region(slot, gpa >> PAGE_SHIFT)->nr_shadowed))
+		return;
+	spin_lock(&kvm->mmu_lock);
+	frame_written(kvm, gpa, bytes);
+	spin_unlock(&kvm->mmu_lock);
+}
+
+bool kvm_mmu_unprotect(struct kvm_vcpu *vcpu)
+{
+	const gfn_t gfn = vcpu->mmu.emulated_gfn;
+	struct kvm *kvm = vcpu->kvm;
+	struct kvm_mmu_page *sp;
+	LIST_HEAD(zapped);
+	bool any = false;
+
+	if (kvm_caps.ept || gfn == NO_GFN)
+		return false;
+	vcpu->mmu.emulated_gfn = NO_GFN;
+	spin_lock(&kvm->mmu_lock);
+again:
+	for_each_shadow(kvm, sp, gfn) {
+		mmu_page_zap(kvm, sp, &zapped);
+		any = true;
+		goto again;
+	}
+	mmu_zap_commit(kvm, &zapped);
+	spin_unlock(&kvm->mmu_lock);
+	return any;
+}
+
+/* ---- roots -------------------------------------------------------------- */
+
+static union kvm_page_role guest_role(struct kvm_vcpu *vcpu)
+{
+	const bool wp = kvm_read_cr0(vcpu) & X86_CR0_WP;
+	const unsigned long cr4 = kvm_read_cr4(vcpu);
+	const int levels = kvm_guest_levels(vcpu);
+
+	if (!levels)
+		return (union kvm_page_role) { .direct = 1 };
+	return (union kvm_page_role) {
+		.guest_levels = levels,
+		.access = PTA_ALL,
+		.nx = !!(vcpu->efer & EFER_NX),
+		.cr0_wp = wp,
+		.smep_not_wp = !wp && (cr4 & X86_CR4_SMEP),
+		.smap_not_wp = !wp && (cr4 & X86_CR4_SMAP),
+		.pse = levels == 2 && (cr4 & X86_CR4_PSE),
+	};
+}
+
+/* The page that entry i of a PAE root refers to, where there is one. */
+static bool pae_child(struct kvm_vcpu *vcpu, int i, gfn_t *gfn,
+		      union kvm_page_role *role)
+{
+	*role = vcpu->mmu.role;
+	role->level = PT_LEVEL_2M;
+	switch (role->guest_levels) {
+	case 0:
+		*gfn = (gfn_t)i << 18;
+		return true;
+	case 2:
+		*gfn = (u32)kvm_read_cr3(vcpu) >> PAGE_SHIFT;
+		role->quadrant = i;
+		return true;
+	default:
+		*gfn = (vcpu->mmu.pdptrs[i] & SPTE_ADDR) >> PAGE_SHIFT;
+		return vcpu->mmu.pdptrs[i] & PTE_PRESENT;
+	}
+}
+
+/* What cannot be had now is tried again by the fault that needs it. */
+static void load_pae_root(struct kvm_vcpu *vcpu)
+{
+	struct kvm_mmu_page *root = vcpu->mmu.pae_root, *sp;
+	union kvm_page_role role;
+	gfn_t gfn;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		if (!pae_child(vcpu, i, &gfn, &role))
+			continue;
+		sp = shadow_get(vcpu, gfn, role);
+		if (role.direct || page_track(vcpu->kvm, sp))
+			mmu_page_link(vcpu, &root->spt[i], sp, PTE_PRESENT);
+	}
+	vcpu->mmu.root = root;
+}
+
+static void load_4_level_root(struct kvm_vcpu *vcpu)
+{
+	union kvm_page_role role = vcpu->mmu.role;
+	struct kvm_mmu_page *root;
+
+	role.level = PT_LEVEL_512G;
+	root = shadow_get(vcpu, (kvm_read_cr3(vcpu) & SPTE_ADDR) >> PAGE_SHIFT,
+			  role);
+	page_track(vcpu->kvm, root);
+	root->root_count++;
+	vcpu->mmu.root = root;
+}
+
+/* Below 4G, as CR3 outside long mode has 32 bits. */
+static struct kvm_mmu_page *pae_root_create(void)
+{
+	struct kvm_mmu_page *root = kzalloc(sizeof(*root), GFP_KERNEL_ACCOUNT);
+	struct page *page;
+
+	if (!root)
+		return NULL;
+	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_DMA32);
+	if (!page) {
+		kfree(root);
+		return NULL;
+	}
+	root->spt = page_address(page);
+	root->role.level = PT_LEVEL_1G;
+	root->role.direct = 1;
+	set_page_private(page, (unsigned long)root);
+	return root;
+}
+
+int mmu_shadow_load(struct kvm_vcpu *vcpu)
+{
+	struct kvm *kvm = vcpu->kvm;
+	int idx, r;
+
+	r = mmu_caches_fill(vcpu);
+	if (r)
+		return r;
+	if (!vcpu->mmu.pae_root)
+		vcpu->mmu.pae_root = pae_root_create();
+	if (!vcpu->mmu.pae_root)
+		return -ENOMEM;
+	vcpu->mmu.role = guest_role(vcpu);
+	idx = srcu_read_lock(&kvm->srcu);
+	spin_lock(&kvm->mmu_lock);
+	mmu_reclaim_pages(kvm);
+	/* A root is loaded where the guest's processor would flush. */
+	sync_all(kvm);
+	if (is_long_mode(vcpu))
+		load_4_level_root(vcpu);
+	else
+		load_pae_root(vcpu);
+	spin_unlock(&kvm->mmu_lock);
+	srcu_read_unlock(&kvm->srcu, idx);
+	backend->set_root(vcpu, __pa(vcpu->mmu.root->spt),
+			  vcpu->mmu.root->role.level);
+	return 0;
+}
+
+static void root_put(struct kvm_vcpu *vcpu, struct kvm_mmu_page *root)
+{
+	int i;
+
+	if (root != vcpu->mmu.pae_root) {
+		mmu_root_put(vcpu->kvm, root);
+		return;
+	}
+	for (i = 0; i < 4; i++)
+		if (root->spt[i])
+			mmu_page_unlink(&root->spt[i]);
+}
+
+void mmu_shadow_unload(struct kvm_vcpu *vcpu)
+{
+	spin_lock(&vcpu->kvm->mmu_lock);
+	root_put(vcpu, vcpu->mmu.root);
+	vcpu->mmu.root = NULL;
+	spin_unlock(&vcpu->kvm->mmu_lock);
+}
+
+void mmu_shadow_vcpu_free(struct kvm_vcpu *vcpu)
+{
+	struct kvm_mmu_page *root = vcpu->mmu.pae_root;
+
+	if (!root)
+		return;
+	set_page_private(virt_to_page(root->spt), 0);
+	free_page((unsigned long)root->spt);
+	kfree(root);
+}
+
+/* ---- faults ------------------------------------------------------------- */
+
+static bool from_guest_entry(const struct mmu_fault *fault, int level)
+{
+	return fault->walk && level >= fault->walk->level;
+}
+
+/* Those of a PAE PDPTE are in registers, and give no rights. */
+static bool is_pdpte(const struct mmu_fault *fault, int level)
+{
+	return fault->walk && fault->walk->root_level == 3 && level == 3;
+}
+
+/* The page that the entry of a level on the fault's path refers to. */
+static gfn_t child_of(const struct kvm_vcpu *vcpu,
+		      const struct mmu_fault *fault, int level, u32 rights,
+		      union kvm_page_role *role)
+{
+	const gfn_t mask = KVM_PAGES_PER_LEVEL(level) - 1;
+
+	*role = vcpu->mmu.role;
+	role->level = level - 1;
+	role->access = rights;
+	if (!fault->walk || level <= fault->walk->level) {
+		*role = (union kvm_page_role) {
+			.level = level - 1,
+			.direct = 1,
+			.access = fault->walk ? fault->pta : 0,
+		};
+		return fault->gfn & ~mask;
+	}
+	if (role->guest_levels == 2)
+		role->quadrant = level == PT_LEVEL_1G ? fault->gva >> 30 & 3 :
+							fault->gva >> 21 & 1;
+	/* Of a 2-level guest, level 3 is ours alone, above its root. */
+	return walk_table_gfn(fault->walk, level - 1);
+}
+
+/* Make the entry refer to the page. False: start over. */
+static bool link_child(struct kvm_vcpu *vcpu, struct kvm_mmu_page *sp,
+		       u64 *sptep, gfn_t gfn, union kvm_page_role role)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct kvm_mmu_page *child;
+	u64 spte = *sptep;
+
+	if (likely(spte_present(spte) && !spte_leaf(spte, sp->role.level))) {
+		child = spte_child(spte);
+		if (likely(child->gfn == gfn && child->role.word == role.word))
+			return true;
+	}
+	if (spte_present(spte)) {
+		mmu_drop_entry(kvm, sp, sptep);
+		flush_all(kvm);
+	}
+	child = shadow_get(vcpu, gfn, role);
+	if (!role.direct && !page_track(kvm, child))
+		return false;
+	mmu_page_link(vcpu, sptep, child, sp == vcpu->mmu.pae_root ?
+		      PTE_PRESENT : spte_format.table);
+	return true;
+}
+
+/*
+ * The entry of the fault's level on the way to its address, making tables as
+ * needed. Each of the guest's entries is read again once its table is known
+ * to be tracked: what happens to it from then on is seen. NULL: it changed,
+ * start over.
+ */
+static u64 *shadow_walk(struct kvm_vcpu *vcpu, const struct mmu_fault *fault)
+{
+	struct kvm_mmu_page *sp = vcpu->mmu.root;
+	int level = sp->role.level;
+	union kvm_page_role role;
+	u32 rights = PTA_ALL;
+	u64 *sptep;
+	gfn_t gfn;
+
+	if (!sp->role.direct && !page_track(vcpu->kvm, sp))
+		return NULL;
+	for (;; level--) {
+		const struct guest_walk *walk = fault->walk;
+		unsigned int i = gfn_index(fault->gva >> PAGE_SHIFT, level);
+
+		sp->nr_writes = 0;
+		sptep = &sp->spt[i];
+		if (from_guest_entry(fault, level) && !is_pdpte(fault, level) &&
+		    level <= walk->root_level) {
+			if (!gpte_holds(vcpu->kvm, walk, level))
+				return NULL;
+			rights &= gpte_rights(walk->pte[level - 1]);
+		}
+		if (level == fault->level)
+			return sptep;
+		gfn = child_of(vcpu, fault, level, rights, &role);
+		if (!link_child(vcpu, sp, sptep, gfn, role))
+			return NULL;
+		if (sp->source)
+			sp->source[i] = gpte_source(sp, i,
+						    walk->pte[level - 1]);
+		sp = spte_child(*sptep);
+	}
+}
+
+static void set_source(const struct mmu_fault *fault, struct kvm_mmu_page *sp,
+		       u64 *sptep)
+{
+	unsigned int i = sptep - sp->spt;
+
+	if (sp->source)
+		sp->source[i] = gpte_source(sp, i,
+					    fault->walk->pte[sp->role.level - 1]);
+}
+
+/* An entry may gain rights as it stands; that it loses some must be seen. */
+static bool leaf_loses(u64 old, u64 new)
+{
+	const u64 gives = spte_format.writable | spte_format.user;
+
+	return (old & ~new & gives) || (new & ~old & spte_format.nx);
+}
+
+static void set_leaf(struct kvm_vcpu *vcpu, const struct mmu_fault *fault,
+		     u64 *sptep, u64 spte)
+{
+	struct kvm_mmu_page *sp = sptep_page(sptep);
+	const u64 old = *sptep;
+
+	if (!spte_present(old)) {
+		set_source(fault, sp, sptep);
+		mmu_add_leaf(vcpu, fault->slot, fault->gfn, sptep, spte);
+		return;
+	}
+	if (spte_leaf(old, fault->level) && spte_pfn(old) == spte_pfn(spte) &&
+	    spte_gfn(sp, sptep) == (fault->gfn &
+				    ~(KVM_PAGES_PER_LEVEL(fault->level) - 1))) {
+		set_source(fault, sp, sptep);
+		WRITE_ONCE(*sptep, spte);
+		if (leaf_loses(old, spte))
+			flush_all(vcpu->kvm);
+		return;
+	}
+	mmu_drop_entry(vcpu->kvm, sp, sptep);
+	flush_all(vcpu->kvm);
+	set_source(fault, sp, sptep);
+	mmu_add_leaf(vcpu, fault->slot, fault->gfn, sptep, spte);
+}
+
+/*
+ * The level of the entry, once the tables on its path are known: they may be
+ * in the memory that it maps.
+ */
+static u64 *walk_to_leaf(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
+{
+	u64 *sptep;
+
+	fault->level = mmu_fault_level(fault);
+	if (fault->level > PT_LEVEL_4K &&
+	    mmu_slot_region(fault->slot, fault->gfn)->nr_shadowed)
+		fault->level = PT_LEVEL_4K;
+	sptep = shadow_walk(vcpu, fault);
+	if (!sptep || fault->level == PT_LEVEL_4K ||
+	    !mmu_slot_region(fault->slot, fault->gfn)->nr_shadowed)
+		return sptep;
+	fault->level = PT_LEVEL_4K;
+	return shadow_walk(vcpu, fault);
+}
+
+static int shadow_map(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
+{
+	struct kvm *kvm = vcpu->kvm;
+	u32 pta = fault->pta;
+	u64 *sptep;
+
+	mmu_reclaim_pages(kvm);
+	sptep = walk_to_leaf(vcpu, fault);
+	if (!sptep)
+		return 1;
+	if ((pta & PTA_WRITE) &&
+	    frame_protected(kvm, fault->slot, fault->gfn)) {
+		if (!fault->write) {
+			pta &= ~(u32)PTA_WRITE;
+		} else if (!frame_unsync(kvm, fault->gfn)) {
+			vcpu->mmu.emulated_gfn = fault->gfn;
+			return KVM_PF_EMULATE;
+		}
+	}
+	set_leaf(vcpu, fault, sptep,
+		 mmu_make_spte(fault, fault->page.pfn &
+			       ~(KVM_PAGES_PER_LEVEL(fault->level) - 1), pta));
+	vcpu->stat.pf_fixed++;
+	return 1;
+}
+
+/* ---- MMIO --------------------------------------------------------------- */
+
+/* Make the next access to the address known as MMIO by its error code. */
+static int shadow_mmio(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
+{
+	struct kvm *kvm = vcpu->kvm;
+	u64 gen, *sptep;
+	int r;
+
+	r = mmu_caches_fill(vcpu);
+	if (r)
+		return r;
+	if (!spte_format.mmio_mask)
+		return KVM_PF_EMULATE;
+	/* A slot published after this moves the generation on. */
+	gen = READ_ONCE(kvm->mmu.mmio_gen);
+	smp_rmb();
+	if (kvm_gfn_to_slot(kvm, fault->gfn))
+		return 1;
+	fault->level = PT_LEVEL_4K;
+	spin_lock(&kvm->mmu_lock);
+	if (gen == kvm->mmu.mmio_gen && !vcpu->mmu.root->role.invalid) {
+		mmu_reclaim_pages(kvm);
+		sptep = shadow_walk(vcpu, fault);
+		if (sptep && spte_present(*sptep)) {
+			mmu_drop_entry(kvm, sptep_page(sptep), sptep);
+			flush_all(kvm);
+		}
+		if (sptep) {
+			set_source(fault, sptep_page(sptep), sptep);
+			WRITE_ONCE(*sptep, mmu_mmio_spte(kvm));
+		}
+	}
+	spin_unlock(&kvm->mmu_lock);
+	return KVM_PF_EMULATE;
+}
+
+/* The entry for an address, of the lowest level that there is. */
+static u64 *shadow_find(struct kvm_vcpu *vcpu, u64 gva)
+{
+	struct kvm_mmu_page *sp = vcpu->mmu.root;
+	int level = sp->role.level;
+	u64 *sptep;
+
+	for (;; level--) {
+		sptep = &sp->spt[gfn_index(gva >> PAGE_SHIFT, level)];
+		if (!spte_present(*sptep) || spte_leaf(*sptep, level))
+			return sptep;
+		sp = spte_child(*sptep);
+	}
+}
+
+static bool is_mmio(struct kvm_vcpu *vcpu, u64 gva)
+{
+	struct kvm *kvm = vcpu->kvm;
+	bool mmio;
+
+	spin_lock(&kvm->mmu_lock);
+	mmio = *shadow_find(vcpu, gva) == mmu_mmio_spte(kvm);
+	spin_unlock(&kvm->mmu_lock);
+	return mmio;
+}
+
+/* ---- page faults -------------------------------------------------------- */
+
+static u32 walk_access(struct kvm_vcpu *vcpu, u32 error_code)
+{
+	u32 access = error_code & (PFERR_WRITE | PFERR_USER | PFERR_FETCH);
+
+	/* An access by the processor itself at CPL 3 is not explicit. */
+	if (!(access & PFERR_USER) && backend->get_cpl(vcpu) < 3 &&
+	    (backend->get_rflags(vcpu) & X86_EFLAGS_AC))
+		access |= WALK_AC;
+	return access;
+}
+
+/*
+ * The rights that our entry may give. Until a page is dirty, the next write
+ * must be seen. What CR0.WP = 0 lets the supervisor do is not for the user,
+ * for whom the entry changes back, nor may it be executed as a supervisor's
+ * page where SMEP forbids that.
+ */
+static u32 leaf_rights(struct kvm_vcpu *vcpu, const struct guest_walk *walk,
+		       u32 access)
+{
+	u32 pta = walk->access;
+
+	if (!(walk->pte[walk->level - 1] & PTE_DIRTY))
+		pta &= ~(u32)PTA_WRITE;
+	if (!(access & PFERR_WRITE) || (walk->access & PTA_WRITE))
+		return pta;
+	if ((pta & PTA_USER) && vcpu->mmu.role.smep_not_wp)
+		pta &= ~(u32)PTA_EXEC;
+	return (pta | PTA_WRITE) & ~(u32)PTA_USER;
+}
+
+static int guest_fault(struct kvm_vcpu *vcpu, u64 gva, u32 access,
+		       const struct guest_walk *walk, int r)
+{
+	struct x86_exception fault;
+
+	kvm_walk_fault(gva, access, walk, r, &fault);
+	vcpu->stat.pf_guest++;
+	kvm_inject_x86_exception(vcpu, &fault);
+	return 1;
+}
+
+static int fault_at_frame(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
+{
+	struct kvm *kvm = vcpu->kvm;
+	int r;
+
+	fault->slot = kvm_vcpu_gfn_to_slot(vcpu, fault->gfn);
+	if (!fault->slot)
+		return shadow_mmio(vcpu, fault);
+	r = mmu_fault_resolve(vcpu, fault);
+	if (r != MMU_FAULT_FOUND)
+		return r;
+	spin_lock(&kvm->mmu_lock);
+	r = 1;
+	if (likely(!mmu_fault_stale(kvm, fault) &&
+		   !vcpu->mmu.root->role.invalid))
+		r = shadow_map(vcpu, fault);
+	spin_unlock(&kvm->mmu_lock);
+	return r;
+}
+
+/* The largest page that an entry of the guest's leaf leaves room for. */
+static int leaf_level(const struct guest_walk *walk)
+{
+	return walk->page_shift >= PT_LEVEL_SHIFT(PT_LEVEL_2M) ?
+		spte_format.max_level : PT_LEVEL_4K;
+}
+
+int mmu_shadow_page_fault(struct kvm_vcpu *vcpu, u64 gva, u32 error_code)
+{
+	struct mmu_fault fault = {
+		.write = error_code & PFERR_WRITE,
+		.exec = error_code & PFERR_FETCH,
+		.pta = PTA_ALL,
+		.max_level = spte_format.max_level,
+		.gva = gva,
+	};
+	struct guest_walk walk;
+	u32 access;
+	int r;
+
+	vcpu->mmu.emulated_gfn = NO_GFN;
+	if ((error_code & PFERR_RSVD) && is_mmio(vcpu, gva))
+		return KVM_PF_EMULATE;
+	if (!vcpu->mmu.role.guest_levels) {
+		fault.gfn = gva >> PAGE_SHIFT;
+		return fault_at_frame(vcpu, &fault);
+	}
+	access = walk_access(vcpu, error_code);
+	r = kvm_guest_walk(vcpu, gva, access, &walk);
+	if (r == WALK_BUSY)
+		return 1;
+	/* Bits that cannot be set: the emulator does without. */
+	if (r == WALK_READONLY)
+		return KVM_PF_EMULATE;
+	if (r != WALK_OK)
+		return guest_fault(vcpu, gva, access, &walk, r);
+	fault.gfn = walk.gpa >> PAGE_SHIFT;
+	fault.walk = &walk;
+	fault.pta = leaf_rights(vcpu, &walk, access);
+	fault.max_level = leaf_level(&walk);
+	return fault_at_frame(vcpu, &fault);
+}
+
+/* ---- INVLPG ------------------------------------------------------------- */
+
+static bool entry_changed(struct kvm *kvm, struct kvm_mmu_page *sp,
+			  unsigned int i)
+{
+	const void __user *table = table_hva(kvm, sp->gfn);
+	bool same;
+	u64 gpte;
+
+	pagefault_disable();
+	same = table && read_gpte(table, gpte_index(sp, i), gpte_size(sp),
+				  &gpte) &&
+	       gpte_source(sp, i, gpte) == sp->source[i];
+	pagefault_enable();
+	return !same;
+}
+
+/* True: other vCPUs may have the translation cached. */
+static bool invalidate(struct kvm_vcpu *vcpu, u64 gva)
+{
+	u64 *sptep = shadow_find(vcpu, gva);
+	struct kvm_mmu_page *sp = sptep_page(sptep);
+	bool present = spte_present(*sptep);
+
+	if (!sp->unsync || !*sptep ||
+	    !entry_changed(vcpu->kvm, sp, sptep - sp->spt))
+		return false;
+	mmu_drop_entry(vcpu->kvm, sp, sptep);
+	return present && vcpu->kvm->nr_vcpus > 1;
+}
+
+void mmu_shadow_invlpg(struct kvm_vcpu *vcpu, u64 gva)
+{
+	struct kvm *kvm = vcpu->kvm;
+	int idx;
+
+	if (vcpu->mmu.root) {
+		idx = srcu_read_lock(&kvm->srcu);
+		spin_lock(&kvm->mmu_lock);
+		if (invalidate(vcpu, gva))
+			flush_all(kvm);
+		spin_unlock(&kvm->mmu_lock);
+		srcu_read_unlock(&kvm->srcu, idx);
+	}
+	preempt_disable();
+	backend->flush_tlb_gva(vcpu, gva);
+	preempt_enable();
+}

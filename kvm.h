@@ -675,6 +675,9 @@ struct kvm_host_page {
 };
 int kvm_host_page(struct kvm *kvm, hva_t hva, bool write,
 		  struct kvm_host_page *page);
+/* The same for reading, without sleeping; false: it would have to. */
+bool kvm_host_page_mapped(struct kvm *kvm, hva_t hva,
+			  struct kvm_host_page *page);
 
 /* Coalesced MMIO and PIO: true when the write went into the ring. */
 int kvm_register_coalesced(struct kvm *kvm,

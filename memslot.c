@@ -307,6 +307,12 @@ static bool host_lookup(struct kvm *kvm, hva_t hva, bool write,
 	return found && (page->writable || !write);
 }
 
+bool kvm_host_page_mapped(struct kvm *kvm, hva_t hva,
+			  struct kvm_host_page *page)
+{
+	return host_lookup(kvm, hva, false, page);
+}
+
 /* Is memory missing because the hardware found it broken? */
 static bool host_page_poisoned(hva_t hva, bool write)
 {

@@ -519,35 +519,93 @@ static void zap_list(struct kvm *kvm, struct list_head *pages, bool may_sleep)
 	mmu_zap_commit(kvm, &zapped);
 }
 
-/* Tables freed at once: more than one fault needs, soon done with. */
-#define RECLAIM_BATCH	16ul
-
-/*
- * Make room for one fault by freeing the oldest tables that are no roots. If
- * the limit has fallen it takes more than one call. False: none was freed.
- */
-bool mmu_reclaim_pages(struct kvm *kvm)
+/* Free the oldest tables that are no roots. False: there was none. */
+static bool zap_oldest(struct kvm *kvm, unsigned long nr)
 {
-	unsigned long limit = max_pages(kvm) - SHADOW_NR_PAGES;
 	struct kvm_mmu_page *sp, *prev;
-	unsigned long excess;
 	LIST_HEAD(oldest);
 
-	if (likely(kvm->mmu.nr_pages <= limit))
-		return false;
-	excess = min(kvm->mmu.nr_pages - limit, RECLAIM_BATCH);
 	list_for_each_entry_safe_reverse(sp, prev, &kvm->mmu.pages, link) {
 		if (sp->root_count ||
 		    (sp->role.direct && sp->role.level > PT_LEVEL_2M))
 			continue;
 		list_move(&sp->link, &oldest);
-		if (!--excess)
+		if (!--nr)
 			break;
 	}
 	if (list_empty(&oldest))
 		return false;
 	zap_list(kvm, &oldest, false);
 	return true;
+}
+
+/* Tables freed at once: more than one fault needs, soon done with. */
+#define RECLAIM_BATCH	16ul
+
+/*
+ * Make room for one fault. If the limit has fallen it takes more than one
+ * call. False: none was freed.
+ */
+bool mmu_reclaim_pages(struct kvm *kvm)
+{
+	unsigned long limit = max_pages(kvm) - SHADOW_NR_PAGES;
+
+	if (likely(kvm->mmu.nr_pages <= limit))
+		return false;
+	return zap_oldest(kvm, min(kvm->mmu.nr_pages - limit, RECLAIM_BATCH));
+}
+
+/* ---- shrinker ----------------------------------------------------------- */
+
+/*
+ * Tables can be made again, at the cost of faults: the host may have them
+ * back when memory is short. A VM that has given some goes to the end of the
+ * list.
+ */
+static struct shrinker *shrinker;
+
+static unsigned long shrink_count(struct shrinker *s, struct shrink_control *sc)
+{
+	unsigned long pages = 0;
+	struct kvm *kvm;
+
+	if (!mutex_trylock(&kvm_list_lock))
+		return 0;
+	list_for_each_entry(kvm, &kvm_vm_list, list)
+		pages += READ_ONCE(kvm->mmu.nr_pages);
+	mutex_unlock(&kvm_list_lock);
+	return pages;
+}
+
+static unsigned long shrink_vm(struct kvm *kvm, unsigned long nr)
+{
+	unsigned long before, freed;
+
+	spin_lock(&kvm->mmu_lock);
+	before = kvm->mmu.nr_pages;
+	zap_oldest(kvm, min(nr, RECLAIM_BATCH));
+	freed = before - kvm->mmu.nr_pages;
+	spin_unlock(&kvm->mmu_lock);
+	return freed;
+}
+
+static unsigned long shrink_scan(struct shrinker *s, struct shrink_control *sc)
+{
+	struct kvm *kvm, *next;
+	unsigned long freed = 0;
+
+	/* Whoever holds it may be waiting for memory. */
+	if (!mutex_trylock(&kvm_list_lock))
+		return SHRINK_STOP;
+	list_for_each_entry_safe(kvm, next, &kvm_vm_list, list) {
+		if (!READ_ONCE(kvm->mmu.nr_pages))
+			continue;
+		freed = shrink_vm(kvm, sc->nr_to_scan);
+		list_move_tail(&kvm->list, &kvm_vm_list);
+		break;
+	}
+	mutex_unlock(&kvm_list_lock);
+	return freed;
 }
 
 /* ---- roots -------------------------------------------------------------- */
@@ -1281,7 +1339,9 @@ int __init kvm_mmu_module_init(void)
 	itlb_multihit_kvm_mitigation = nx_large_pages;	/* for sysfs */
 	page_header_cache = KMEM_CACHE(kvm_mmu_page, SLAB_ACCOUNT);
 	rmap_desc_cache = KMEM_CACHE(kvm_rmap_desc, SLAB_ACCOUNT);
-	if (page_header_cache && rmap_desc_cache)
+	shrinker = compat_shrinker_register("kvm-mmu", shrink_count,
+					    shrink_scan);
+	if (page_header_cache && rmap_desc_cache && shrinker)
 		return 0;
 	kvm_mmu_module_exit();
 	return -ENOMEM;
@@ -1290,6 +1350,8 @@ int __init kvm_mmu_module_init(void)
 void kvm_mmu_module_exit(void)
 {
 	itlb_multihit_kvm_mitigation = false;
+	if (shrinker)
+		compat_shrinker_free(shrinker);
 	kmem_cache_destroy(rmap_desc_cache);
 	kmem_cache_destroy(page_header_cache);
 }

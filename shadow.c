@@ -48,7 +48,7 @@ static void flush_all(struct kvm *kvm)
 /* ---- the guest's entries ------------------------------------------------ */
 
 /* A 32-bit table has twice the entries, of which a PDE maps twice as much. */
-static unsigned int gpte_index(const struct kvm_mmu_page *sp, unsigned int i)
+static __always_inline unsigned int gpte_index(const struct kvm_mmu_page *sp, unsigned int i)
 {
 	if (sp->role.guest_levels != 2)
 		return i;
@@ -62,7 +62,7 @@ static unsigned int gpte_size(const struct kvm_mmu_page *sp)
 	return sp->role.guest_levels == 2 ? sizeof(u32) : sizeof(u64);
 }
 
-static bool gpte_large(const struct kvm_mmu_page *sp, u64 gpte)
+static __always_inline bool gpte_large(const struct kvm_mmu_page *sp, u64 gpte)
 {
 	return sp->role.level > PT_LEVEL_4K && (gpte & PTE_PAGE_SIZE) &&
 	       (sp->role.guest_levels != 2 || sp->role.pse);
@@ -72,7 +72,8 @@ static bool gpte_large(const struct kvm_mmu_page *sp, u64 gpte)
  * What of a guest's entry matters to ours: the bits that give rights, and the
  * frame that entry i maps or the table it refers to.
  */
-static u64 gpte_source(const struct kvm_mmu_page *sp, unsigned int i, u64 gpte)
+static __always_inline u64 gpte_source(const struct kvm_mmu_page *sp,
+				       unsigned int i, u64 gpte)
 {
 	u64 source = gpte & (PTE_PRESENT | PTE_WRITE | PTE_USER |
 			     PTE_ACCESSED | PTE_DIRTY | PTE_NX);
@@ -94,18 +95,43 @@ static u32 gpte_rights(u64 gpte)
 	       (gpte & PTE_NX ? 0 : PTA_EXEC);
 }
 
-/* Read the guest's memory under mmu_lock; page faults are disabled. */
-static bool read_gpte(const void __user *table, unsigned int index,
-		      unsigned int size, u64 *gpte)
+/*
+ * Read the guest's memory under mmu_lock, between user_access_begin() and
+ * _end() and with page faults disabled. False: it is not at hand.
+ */
+static __always_inline bool read_gpte(const void __user *table,
+				      unsigned int index, unsigned int size,
+				      u64 *gpte)
 {
 	u32 gpte32;
 
-	if (size == sizeof(u64))
-		return !__get_user(*gpte, (const u64 __user *)table + index);
-	if (__get_user(gpte32, (const u32 __user *)table + index))
-		return false;
+	if (size == sizeof(u64)) {
+		unsafe_get_user(*gpte, (const u64 __user *)table + index,
+				fault);
+		return true;
+	}
+	unsafe_get_user(gpte32, (const u32 __user *)table + index, fault);
 	*gpte = gpte32;
 	return true;
+fault:
+	return false;
+}
+
+static __always_inline bool read_begin(const void __user *table)
+{
+	if (!table)
+		return false;
+	pagefault_disable();
+	if (user_access_begin(table, PAGE_SIZE))
+		return true;
+	pagefault_enable();
+	return false;
+}
+
+static __always_inline void read_end(void)
+{
+	user_access_end();
+	pagefault_enable();
 }
 
 static const void __user *table_hva(struct kvm *kvm, gfn_t gfn)
@@ -123,17 +149,14 @@ static bool gpte_holds(struct kvm *kvm, const struct guest_walk *walk,
 							  sizeof(u64);
 	gpa_t gpa = walk->pte_gpa[level - 1];
 	const void __user *table = table_hva(kvm, gpa >> PAGE_SHIFT);
-	bool same;
+	bool found;
 	u64 gpte;
 
-	if (!table)
+	if (!read_begin(table))
 		return false;
-	pagefault_disable();
-	same = read_gpte(table, offset_in_page(gpa) / size, size, &gpte) &&
-	       gpte == (size == sizeof(u32) ? (u32)walk->pte[level - 1] :
-					      walk->pte[level - 1]);
-	pagefault_enable();
-	return same;
+	found = read_gpte(table, offset_in_page(gpa) / size, size, &gpte);
+	read_end();
+	return found && gpte == walk->pte[level - 1];
 }
 
 /* ---- write protection --------------------------------------------------- */
@@ -197,27 +220,41 @@ static bool frame_unsync(struct kvm *kvm, gfn_t gfn)
 	return true;
 }
 
-/* Drop what was made from entries that the guest has changed since. */
-static bool drop_changed(struct kvm *kvm, struct kvm_mmu_page *sp)
+/* Find what was made from entries that the guest has changed since. */
+static void find_changed(struct kvm *kvm, const struct kvm_mmu_page *sp,
+			 unsigned long *changed)
 {
 	const void __user *table = table_hva(kvm, sp->gfn);
-	bool any = false;
+	const unsigned int size = gpte_size(sp);
 	unsigned int i;
 	u64 gpte;
 
-	pagefault_disable();
+	if (!read_begin(table)) {
+		bitmap_fill(changed, PT_ENTRIES);
+		return;
+	}
 	for (i = 0; i < PT_ENTRIES; i++) {
 		if (!sp->spt[i])
 			continue;
-		if (table && read_gpte(table, gpte_index(sp, i),
-				       gpte_size(sp), &gpte) &&
-		    gpte_source(sp, i, gpte) == sp->source[i])
-			continue;
-		mmu_drop_entry(kvm, sp, &sp->spt[i]);
-		any = true;
+		if (!read_gpte(table, gpte_index(sp, i), size, &gpte) ||
+		    gpte_source(sp, i, gpte) != sp->source[i])
+			changed[i / BITS_PER_LONG] |= BIT(i % BITS_PER_LONG);
 	}
-	pagefault_enable();
-	return any;
+	read_end();
+}
+
+static bool drop_changed(struct kvm *kvm, struct kvm_mmu_page *sp)
+{
+	DECLARE_BITMAP(changed, PT_ENTRIES);
+	unsigned int i;
+
+	bitmap_zero(changed, PT_ENTRIES);
+	find_changed(kvm, sp, changed);
+	if (bitmap_empty(changed, PT_ENTRIES))
+		return false;
+	for_each_set_bit(i, changed, PT_ENTRIES)
+		mmu_drop_entry(kvm, sp, &sp->spt[i]);
+	return true;
 }
 
 /* All that shadow the frame, as it is writable until the last is in sync. */
@@ -735,6 +772,75 @@ static u64 *walk_to_leaf(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 	return shadow_walk(vcpu, fault);
 }
 
+/* ---- prefetch ----------------------------------------------------------- */
+
+/*
+ * A guest that touches a page often touches its neighbours next: entries of
+ * so many, at an aligned index, are made at once, where all that they need is
+ * at hand and the guest's accessed bits are set already.
+ */
+#define PREFETCH	8
+
+static bool gpte_usable(const struct kvm_vcpu *vcpu, u64 gpte)
+{
+	const union kvm_page_role role = vcpu->mmu.role;
+	u64 reserved = vcpu->reserved_gpa_bits & SPTE_ADDR;
+
+	if (!role.nx)
+		reserved |= PTE_NX;
+	if (role.guest_levels == 3)
+		reserved |= GENMASK_ULL(62, 52);
+	return (gpte & PTE_PRESENT) && (gpte & PTE_ACCESSED) &&
+	       !(gpte & reserved);
+}
+
+static void prefetch_one(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
+			 struct kvm_mmu_page *sp, unsigned int i, u64 gpte)
+{
+	struct mmu_fault fault = {
+		.gfn = (gpte & SPTE_ADDR) >> PAGE_SHIFT,
+		.slot = slot,
+		.level = PT_LEVEL_4K,
+	};
+	u32 pta = sp->role.access & gpte_rights(gpte);
+
+	if (!slot_has_gfn(slot, fault.gfn) || !vcpu->mmu_caches.rmaps.count ||
+	    !mmu_slot_rmap(slot, fault.gfn, PT_LEVEL_4K) ||
+	    !kvm_host_page_mapped(vcpu->kvm, slot_gfn_to_hva(slot, fault.gfn),
+				  &fault.page))
+		return;
+	if (!(gpte & PTE_DIRTY) || frame_protected(vcpu->kvm, slot, fault.gfn))
+		pta &= ~(u32)PTA_WRITE;
+	sp->source[i] = gpte_source(sp, i, gpte);
+	mmu_add_leaf(vcpu, slot, fault.gfn, &sp->spt[i],
+		     mmu_make_spte(&fault, fault.page.pfn, pta));
+}
+
+static void prefetch_around(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
+		     u64 *sptep)
+{
+	struct kvm_mmu_page *sp = sptep_page(sptep);
+	const unsigned int first = (sptep - sp->spt) & ~(PREFETCH - 1);
+	const void __user *table = table_hva(vcpu->kvm, sp->gfn);
+	u64 gpte[PREFETCH] = { };
+	unsigned int i;
+
+	/* Else what the host maps may be on its way out. */
+	if (vcpu->kvm->mmu_invalidate_in_progress || !read_begin(table))
+		return;
+	for (i = 0; i < PREFETCH; i++)
+		if (!sp->spt[first + i] &&
+		    !read_gpte(table, gpte_index(sp, first + i),
+			       gpte_size(sp), &gpte[i]))
+			break;
+	read_end();
+	for (i = 0; i < PREFETCH; i++)
+		if (gpte_usable(vcpu, gpte[i]))
+			prefetch_one(vcpu, slot, sp, first + i, gpte[i]);
+}
+
+/* ---- mapping a page ----------------------------------------------------- */
+
 static int shadow_map(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
@@ -757,6 +863,8 @@ static int shadow_map(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 	set_leaf(vcpu, fault, sptep,
 		 mmu_make_spte(fault, fault->page.pfn &
 			       ~(KVM_PAGES_PER_LEVEL(fault->level) - 1), pta));
+	if (sptep_page(sptep)->source && fault->level == PT_LEVEL_4K)
+		prefetch_around(vcpu, fault->slot, sptep);
 	vcpu->stat.pf_fixed++;
 	return 1;
 }
@@ -857,6 +965,17 @@ static u32 leaf_rights(struct kvm_vcpu *vcpu, const struct guest_walk *walk,
 	return (pta | PTA_WRITE) & ~(u32)PTA_USER;
 }
 
+/*
+ * A write that CR0.WP = 0 allows, to a page on which SMAP needs RFLAGS.AC: no
+ * entry allows the one and needs the other.
+ */
+static bool needs_ac(const struct kvm_vcpu *vcpu,
+		     const struct guest_walk *walk, u32 access)
+{
+	return vcpu->mmu.role.smap_not_wp && (access & PFERR_WRITE) &&
+	       (walk->access & (PTA_WRITE | PTA_USER)) == PTA_USER;
+}
+
 static int guest_fault(struct kvm_vcpu *vcpu, u64 gva, u32 access,
 		       const struct guest_walk *walk, int r)
 {
@@ -924,6 +1043,8 @@ int mmu_shadow_page_fault(struct kvm_vcpu *vcpu, u64 gva, u32 error_code)
 		return KVM_PF_EMULATE;
 	if (r != WALK_OK)
 		return guest_fault(vcpu, gva, access, &walk, r);
+	if (unlikely(needs_ac(vcpu, &walk, access)))
+		return KVM_PF_EMULATE;
 	fault.gfn = walk.gpa >> PAGE_SHIFT;
 	fault.walk = &walk;
 	fault.pta = leaf_rights(vcpu, &walk, access);
@@ -937,15 +1058,14 @@ static bool entry_changed(struct kvm *kvm, struct kvm_mmu_page *sp,
 			  unsigned int i)
 {
 	const void __user *table = table_hva(kvm, sp->gfn);
-	bool same;
+	bool found;
 	u64 gpte;
 
-	pagefault_disable();
-	same = table && read_gpte(table, gpte_index(sp, i), gpte_size(sp),
-				  &gpte) &&
-	       gpte_source(sp, i, gpte) == sp->source[i];
-	pagefault_enable();
-	return !same;
+	if (!read_begin(table))
+		return true;
+	found = read_gpte(table, gpte_index(sp, i), gpte_size(sp), &gpte);
+	read_end();
+	return !found || gpte_source(sp, i, gpte) != sp->source[i];
 }
 
 /* True: other vCPUs may have the translation cached. */

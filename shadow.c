@@ -141,7 +141,11 @@ static const void __user *table_hva(struct kvm *kvm, gfn_t gfn)
 	return slot ? (const void __user *)slot_gfn_to_hva(slot, gfn) : NULL;
 }
 
-/* Does the entry at a level of the walk still say what it said then? */
+/*
+ * Does the entry at a level of the walk still say what it said then? Only
+ * other vCPUs can have changed it since, and one that is being created has
+ * been counted before it runs.
+ */
 static bool gpte_holds(struct kvm *kvm, const struct guest_walk *walk,
 		       int level)
 {
@@ -336,8 +340,9 @@ void mmu_shadow_page_retire(struct kvm *kvm, struct kvm_mmu_page *sp)
 }
 
 /*
- * The page for a frame. One that is newly reached must be in sync: no INVLPG
- * since it was last reached has told which of its entries are old.
+ * The page for a frame. One that is newly reached must be in sync, and so must
+ * all below it: no INVLPG since they were last reached has told which of their
+ * entries are old.
  */
 static struct kvm_mmu_page *shadow_get(struct kvm_vcpu *vcpu, gfn_t gfn,
 				       union kvm_page_role role)
@@ -345,9 +350,11 @@ static struct kvm_mmu_page *shadow_get(struct kvm_vcpu *vcpu, gfn_t gfn,
 	struct kvm_mmu_page *sp = mmu_page_find(vcpu->kvm, gfn, role);
 
 	if (!sp)
-		sp = mmu_page_create(vcpu, gfn, role);
-	else if (sp->unsync)
+		return mmu_page_create(vcpu, gfn, role);
+	if (sp->unsync)
 		sync_frame(vcpu->kvm, gfn);
+	else if (role.level > PT_LEVEL_4K && !role.direct)
+		sync_all(vcpu->kvm);
 	return sp;
 }
 
@@ -692,7 +699,8 @@ static u64 *shadow_walk(struct kvm_vcpu *vcpu, const struct mmu_fault *fault)
 		sptep = &sp->spt[i];
 		if (from_guest_entry(fault, level) && !is_pdpte(fault, level) &&
 		    level <= walk->root_level) {
-			if (!gpte_holds(vcpu->kvm, walk, level))
+			if (READ_ONCE(vcpu->kvm->nr_vcpus) > 1 &&
+			    !gpte_holds(vcpu->kvm, walk, level))
 				return NULL;
 			rights &= gpte_rights(walk->pte[level - 1]);
 		}
@@ -939,8 +947,8 @@ static u32 walk_access(struct kvm_vcpu *vcpu, u32 error_code)
 	u32 access = error_code & (PFERR_WRITE | PFERR_USER | PFERR_FETCH);
 
 	/* An access by the processor itself at CPL 3 is not explicit. */
-	if (!(access & PFERR_USER) && backend->get_cpl(vcpu) < 3 &&
-	    (backend->get_rflags(vcpu) & X86_EFLAGS_AC))
+	if (!(access & PFERR_USER) && (vcpu->cr4 & X86_CR4_SMAP) &&
+	    backend->get_cpl(vcpu) < 3 && (backend->get_rflags(vcpu) & X86_EFLAGS_AC))
 		access |= WALK_AC;
 	return access;
 }

@@ -240,7 +240,7 @@ static bool set_control_registers(struct kvm_vcpu *vcpu,
 	return changed;
 }
 
-static void paging_changed(struct kvm_vcpu *vcpu)
+static void paging_changed(struct kvm_vcpu *vcpu, bool registers)
 {
 	int idx;
 
@@ -252,7 +252,7 @@ static void paging_changed(struct kvm_vcpu *vcpu)
 	}
 	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
 	/* The tables may be the monitor's, written through its own mapping. */
-	if (!kvm_caps.ept)
+	if (registers && !kvm_caps.ept)
 		kvm_mmu_zap_all(vcpu->kvm);
 	kvm_mmu_reset(vcpu);
 }
@@ -271,7 +271,7 @@ int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 	vcpu->msr.apic_base = sregs->apic_base;
 	kvm_update_cpuid_runtime(vcpu);
 	if (changed || is_pae_paging(vcpu))
-		paging_changed(vcpu);
+		paging_changed(vcpu, changed);
 
 	for (irq = 0; irq < KVM_NR_INTERRUPTS; irq++)
 		if (sregs->interrupt_bitmap[irq / 64] & BIT_ULL(irq % 64))

@@ -33,6 +33,8 @@
 #define STRING		64		/* bytes moved by one string instruction */
 #define G_AREA		0x40000000ul	/* a slot of the row's own */
 #define AREA_SLOT	5
+#define G_ONE_PAGE	0x50000000ul	/* mapped by an entry of its own */
+#define G_PML4_2	(G_FREE + 2 * PAGE)
 #define PORT		0x77
 #define VECTOR		0x40
 
@@ -65,6 +67,7 @@ static struct {
 	u32 n;
 	u64 cost;
 	u8 *next;			/* page to touch */
+	volatile u64 *pte;		/* of G_ONE_PAGE */
 } job;
 
 /* ---- in the guest ------------------------------------------------------- */
@@ -102,6 +105,11 @@ OP(op_hlt, asm volatile("sti; hlt; cli"))
 OP(op_mov_dr, read_dr7())
 OP(op_invlpg, invlpg(G_HIGH))
 OP(op_mov_cr0, write_cr0(read_cr0() ^ CR0_WP))
+OP(op_mov_cr3, write_cr3(G_PML4))
+OP(op_cr3_switch, write_cr3(n & 1 ? G_PML4 : G_PML4_2); \
+   *(volatile u8 *)G_ONE_PAGE)
+OP(op_pte_change, *job.pte ^= PAGE; invlpg(G_ONE_PAGE); \
+   *(volatile u8 *)G_ONE_PAGE)
 OP(op_touch, *(volatile u8 *)job.next = 1; job.next += PAGE)
 OP(op_touch_huge, *(volatile u8 *)job.next = 1; job.next += HUGE)
 OP(op_outs, const void *from = (void *)G_HIGH; u64 count = STRING;
@@ -174,6 +182,16 @@ static void bench_vm(struct bench *b)
 	G(b->vm, job).n = b->row->n;
 	G(b->vm, job).next = (u8 *)G_AREA;
 	run_guest(b);
+}
+
+/* A page, and a second address space that has it too. */
+static void one_page(struct bench *b)
+{
+	struct vm *vm = b->vm;
+
+	map_page(vm, G_ONE_PAGE, G_FREE, PT_P | PT_W | PT_U | PT_A | PT_D);
+	G(vm, job).pte = (u64 *)((u8 *)guest_pte(vm, G_ONE_PAGE) - vm->ram);
+	RAM(vm, G_PML4_2, u64) = RAM(vm, G_PML4, u64);
 }
 
 static void rewind_guest(struct bench *b)
@@ -357,7 +375,10 @@ static const struct row rows[] = {
 	{ "wrmsr", 64, 9, .guest = op_wrmsr },
 	{ "mov-dr", 1, 33, .guest = op_mov_dr },
 	{ "mov-cr0", 64, 9, .guest = op_mov_cr0 },
+	{ "mov-cr3", 64, 9, .guest = op_mov_cr3 },
+	{ "cr3-switch", 64, 9, .guest = op_cr3_switch, .setup = one_page },
 	{ "invlpg", 64, 9, .guest = op_invlpg },
+	{ "pte-change", 64, 9, .guest = op_pte_change, .setup = one_page },
 	{ "run", 1, 33, .op = run_ioctl },
 	{ "out", 64, 9, 1, .guest = op_out },
 	{ "in", 64, 9, 1, .guest = op_in },

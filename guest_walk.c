@@ -81,22 +81,31 @@ static void guest_paging_init(struct kvm_vcpu *vcpu, struct guest_paging *p)
 	}
 }
 
-int kvm_guest_walk(struct kvm_vcpu *vcpu, u64 gva, u32 access,
-		   struct guest_walk *walk)
+void kvm_guest_paging(struct kvm_vcpu *vcpu, struct guest_paging *p)
 {
-	struct guest_paging p;
-
-	guest_paging_init(vcpu, &p);
-	switch (p.levels) {
+	guest_paging_init(vcpu, p);
+	switch (p->levels) {
 	case 2:
-		pt32_init(&p);
-		return pt32_walk(vcpu, &p, (u32)gva, access, walk);
+		pt32_init(p);
+		break;
 	case 3:
-		ptpae_init(&p);
-		return ptpae_walk(vcpu, &p, (u32)gva, access, walk);
+		ptpae_init(p);
+		break;
 	default:
-		pt64_init(&p);
-		return pt64_walk(vcpu, &p, gva, access, walk);
+		pt64_init(p);
+	}
+}
+
+int kvm_guest_walk(struct kvm_vcpu *vcpu, const struct guest_paging *p,
+		   u64 gva, u32 access, struct guest_walk *walk)
+{
+	switch (p->levels) {
+	case 2:
+		return pt32_walk(vcpu, p, (u32)gva, access, walk);
+	case 3:
+		return ptpae_walk(vcpu, p, (u32)gva, access, walk);
+	default:
+		return pt64_walk(vcpu, p, gva, access, walk);
 	}
 }
 
@@ -118,10 +127,12 @@ void kvm_walk_fault(u64 gva, u32 access, const struct guest_walk *walk, int r,
 static int translate(struct kvm_vcpu *vcpu, u64 gva, u32 access,
 		     struct guest_walk *walk, struct x86_exception *fault)
 {
+	struct guest_paging p;
 	int r;
 
+	kvm_guest_paging(vcpu, &p);
 	/* The guest's other processors keep changing the tables: once more. */
-	while ((r = kvm_guest_walk(vcpu, gva, access, walk)) == WALK_BUSY &&
+	while ((r = kvm_guest_walk(vcpu, &p, gva, access, walk)) == WALK_BUSY &&
 	       !fatal_signal_pending(current))
 		cond_resched();
 	/* As on any machine, tables in ROM keep the bits that they have. */

@@ -109,6 +109,7 @@ struct kvm_mmu {
 	u64 pdptrs[4];			/* PAE; loaded at MOV to CR3 */
 	/* Shadow paging: what the role of every page of this guest has. */
 	union kvm_page_role role;
+	struct guest_paging paging;	/* the registers when root was loaded */
 	struct kvm_mmu_page *pae_root;	/* four entries of PAE paging */
 	gfn_t emulated_gfn;		/* a table that is written by emulation */
 	/* MMIO was seen at this frame, at this kvm->mmu.mmio_gen. */

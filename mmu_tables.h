@@ -192,9 +192,11 @@ u64 mmu_make_spte(const struct mmu_fault *fault, kvm_pfn_t pfn, u32 pta);
 
 /* Of the format that the guest's registers choose; 0: paging is off. */
 int kvm_guest_levels(struct kvm_vcpu *vcpu);
+/* The registers of this moment, as a walk needs them. */
+void kvm_guest_paging(struct kvm_vcpu *vcpu, struct guest_paging *p);
 /* enum walk_result. kvm->srcu held, mmu_lock not. */
-int kvm_guest_walk(struct kvm_vcpu *vcpu, u64 gva, u32 access,
-		   struct guest_walk *walk);
+int kvm_guest_walk(struct kvm_vcpu *vcpu, const struct guest_paging *p,
+		   u64 gva, u32 access, struct guest_walk *walk);
 /* What becomes of a walk that found neither a page nor a read-only table. */
 void kvm_walk_fault(u64 gva, u32 access, const struct guest_walk *walk, int r,
 		    struct x86_exception *fault);

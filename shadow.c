@@ -563,6 +563,7 @@ int mmu_shadow_load(struct kvm_vcpu *vcpu)
 	if (!vcpu->mmu.pae_root)
 		return -ENOMEM;
 	vcpu->mmu.role = guest_role(vcpu);
+	kvm_guest_paging(vcpu, &vcpu->mmu.paging);
 	idx = srcu_read_lock(&kvm->srcu);
 	spin_lock(&kvm->mmu_lock);
 	mmu_reclaim_pages(kvm);
@@ -612,17 +613,6 @@ void mmu_shadow_vcpu_free(struct kvm_vcpu *vcpu)
 }
 
 /* ---- faults ------------------------------------------------------------- */
-
-static bool from_guest_entry(const struct mmu_fault *fault, int level)
-{
-	return fault->walk && level >= fault->walk->level;
-}
-
-/* Those of a PAE PDPTE are in registers, and give no rights. */
-static bool is_pdpte(const struct mmu_fault *fault, int level)
-{
-	return fault->walk && fault->walk->root_level == 3 && level == 3;
-}
 
 /* The page that the entry of a level on the fault's path refers to. */
 static gfn_t child_of(const struct kvm_vcpu *vcpu,
@@ -675,6 +665,47 @@ static bool link_child(struct kvm_vcpu *vcpu, struct kvm_mmu_page *sp,
 }
 
 /*
+ * Does the entry refer to what link_child() would make it refer to? It does if
+ * it was made from the same entry of the guest. Of a large page, what CR0.WP
+ * leaves open is not in there.
+ */
+static bool already_linked(const struct kvm_mmu_page *sp, const u64 *sptep,
+			   u64 gpte)
+{
+	unsigned int i = sptep - sp->spt;
+
+	return sp->source && spte_present(*sptep) &&
+	       !spte_leaf(*sptep, sp->role.level) &&
+	       sp->source[i] == gpte_source(sp, i, gpte) &&
+	       (sp->role.cr0_wp || !gpte_large(sp, gpte));
+}
+
+static struct kvm_mmu_page *walk_down(struct kvm_vcpu *vcpu,
+				      const struct mmu_fault *fault,
+				      struct kvm_mmu_page *sp, u64 *sptep)
+{
+	const int level = sp->role.level;
+	union kvm_page_role role;
+	u32 rights = PTA_ALL;
+	u64 gpte = 0;
+	gfn_t gfn;
+
+	if (sp->source) {
+		gpte = fault->walk->pte[level - 1];
+		if (likely(already_linked(sp, sptep, gpte)))
+			return spte_child(*sptep);
+		rights = sp->role.access & gpte_rights(gpte);
+	}
+	gfn = child_of(vcpu, fault, level, rights, &role);
+	if (!link_child(vcpu, sp, sptep, gfn, role))
+		return NULL;
+	if (sp->source)
+		sp->source[sptep - sp->spt] =
+			gpte_source(sp, sptep - sp->spt, gpte);
+	return spte_child(*sptep);
+}
+
+/*
  * The entry of the fault's level on the way to its address, making tables as
  * needed. Each of the guest's entries is read again once its table is known
  * to be tracked: what happens to it from then on is seen. NULL: it changed,
@@ -682,37 +713,25 @@ static bool link_child(struct kvm_vcpu *vcpu, struct kvm_mmu_page *sp,
  */
 static u64 *shadow_walk(struct kvm_vcpu *vcpu, const struct mmu_fault *fault)
 {
+	const bool alone = READ_ONCE(vcpu->kvm->nr_vcpus) == 1;
 	struct kvm_mmu_page *sp = vcpu->mmu.root;
-	int level = sp->role.level;
-	union kvm_page_role role;
-	u32 rights = PTA_ALL;
 	u64 *sptep;
-	gfn_t gfn;
 
 	if (!sp->role.direct && !page_track(vcpu->kvm, sp))
 		return NULL;
-	for (;; level--) {
-		const struct guest_walk *walk = fault->walk;
-		unsigned int i = gfn_index(fault->gva >> PAGE_SHIFT, level);
+	for (;;) {
+		const int level = sp->role.level;
 
 		sp->nr_writes = 0;
-		sptep = &sp->spt[i];
-		if (from_guest_entry(fault, level) && !is_pdpte(fault, level) &&
-		    level <= walk->root_level) {
-			if (READ_ONCE(vcpu->kvm->nr_vcpus) > 1 &&
-			    !gpte_holds(vcpu->kvm, walk, level))
-				return NULL;
-			rights &= gpte_rights(walk->pte[level - 1]);
-		}
+		sptep = &sp->spt[gfn_index(fault->gva >> PAGE_SHIFT, level)];
+		if (!alone && sp->source &&
+		    !gpte_holds(vcpu->kvm, fault->walk, level))
+			return NULL;
 		if (level == fault->level)
 			return sptep;
-		gfn = child_of(vcpu, fault, level, rights, &role);
-		if (!link_child(vcpu, sp, sptep, gfn, role))
+		sp = walk_down(vcpu, fault, sp, sptep);
+		if (!sp)
 			return NULL;
-		if (sp->source)
-			sp->source[i] = gpte_source(sp, i,
-						    walk->pte[level - 1]);
-		sp = spte_child(*sptep);
 	}
 }
 
@@ -1043,7 +1062,7 @@ int mmu_shadow_page_fault(struct kvm_vcpu *vcpu, u64 gva, u32 error_code)
 		return fault_at_frame(vcpu, &fault);
 	}
 	access = walk_access(vcpu, error_code);
-	r = kvm_guest_walk(vcpu, gva, access, &walk);
+	r = kvm_guest_walk(vcpu, &vcpu->mmu.paging, gva, access, &walk);
 	if (r == WALK_BUSY)
 		return 1;
 	/* Bits that cannot be set: the emulator does without. */

@@ -444,7 +444,7 @@ static void begin(struct machine *m)
 		m->sregs.efer &= ~(u64)EFER_NXE;
 }
 
-#define ROUNDS	1000
+#define ROUNDS	400
 
 static void torment(int bits, u32 variant)
 {

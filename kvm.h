@@ -49,6 +49,7 @@
 #include <asm/fpu/types.h>
 #include <asm/trapnr.h>
 
+#include "irqchip/irqchip.h"
 #include "mmu.h"
 #include "stats.h"
 
@@ -232,6 +233,9 @@ struct kvm {
 	int last_boosted;		/* index; racy, a hint */
 	bool max_vcpu_id_set;
 
+	/* Interrupt controllers; see irqchip/irqchip.h. */
+	enum kvm_irqchip_mode irqchip_mode;	/* set once, under lock */
+
 	/* Set-up by the monitor; under lock. */
 	unsigned long tss_addr;		/* 0: not set */
 	gpa_t identity_map_addr;
@@ -270,6 +274,8 @@ enum kvm_request {
 	KVM_REQ_CLOCK_UPDATE,		/* write kvmclock's structure */
 	KVM_REQ_WALL_CLOCK,
 	KVM_REQ_DIRTY_LOG,		/* kvm->nr_logging_slots changed */
+	KVM_REQ_EVENT,			/* look for interrupts and APIC events */
+	KVM_REQ_SCAN_IOAPIC,		/* which EOIs must be told changed */
 	KVM_REQ_VM_DEAD,
 };
 
@@ -350,6 +356,8 @@ struct kvm_vcpu {
 
 	int mp_state;
 	struct kvm_events ev;
+	struct kvm_lapic *apic;		/* lapic.c; NULL: the monitor has it */
+	bool apicv_active;		/* the processor delivers; own thread */
 
 	/* Time. */
 	u64 tsc_khz;			/* the guest's frequency */
@@ -431,6 +439,9 @@ struct kvm_caps {
 	u8 tsc_ratio_frac_bits;
 	bool xsaves, rdtscp, invpcid, rdpid, umip;
 	bool spec_ctrl;			/* IA32_SPEC_CTRL is switched */
+	bool apicv;			/* virtual-interrupt delivery, posting */
+	bool tpr_shadow;
+	bool preemption_timer;
 	bool kvmclock;
 	int host_maxphyaddr;
 };
@@ -544,6 +555,40 @@ struct kvm_backend {
 	void (*flush_tlb_guest)(struct kvm_vcpu *vcpu);
 	/* ... that of one address, with shadow paging. */
 	void (*flush_tlb_gva)(struct kvm_vcpu *vcpu, u64 gva);
+
+	/*
+	 * Local APIC, when vcpu->apic is there. Own thread, vCPU loaded, but for
+	 * apic_post. kvm_apic_regs() is the virtual-APIC page. kvm_caps.apicv:
+	 * the processor delivers virtual interrupts; vcpu->apicv_active: it does
+	 * so for this vCPU now.
+	 */
+	/* Mode, base address or apicv_active changed: controls follow. */
+	void (*apic_mode)(struct kvm_vcpu *vcpu);
+	/*
+	 * Without apicv_active: make the guest exit when its TPR falls below
+	 * this class of priority, 0 to 15 (TPR shadow), or nothing.
+	 */
+	void (*apic_tpr_threshold)(struct kvm_vcpu *vcpu, int threshold);
+	/*
+	 * apicv_active: post a vector; any context but NMI. False: it was
+	 * posted before. The caller kicks one that is not in guest mode; one
+	 * that is takes it without an exit.
+	 */
+	bool (*apic_post)(struct kvm_vcpu *vcpu, u8 vector);
+	/* Posted vectors to IRR. Returns the highest in IRR, or -1. */
+	int (*apic_take_posted)(struct kvm_vcpu *vcpu);
+	bool (*apic_has_posted)(struct kvm_vcpu *vcpu);	/* any thread */
+	/* Software changed IRR or ISR of the page: RVI and SVI follow. */
+	void (*apic_reload)(struct kvm_vcpu *vcpu);
+	/* The vectors whose EOI must exit: 256 bits. */
+	void (*apic_eoi_exits)(struct kvm_vcpu *vcpu,
+			       const unsigned long *bitmap);
+	/*
+	 * Fire kvm_apic_hw_timer_fired() when the guest's TSC reaches `tsc`,
+	 * while the vCPU stays loaded. False: too far, or not to be had.
+	 */
+	bool (*set_timer)(struct kvm_vcpu *vcpu, u64 tsc);
+	void (*cancel_timer)(struct kvm_vcpu *vcpu);
 };
 extern const struct kvm_backend *backend;
 extern const struct kvm_backend vmx_backend;
@@ -589,6 +634,11 @@ static inline bool kvm_check_request(struct kvm_vcpu *vcpu,
 static inline bool kvm_request_pending(const struct kvm_vcpu *vcpu)
 {
 	return READ_ONCE(vcpu->requests);
+}
+
+static inline bool kvm_irqchip_in_kernel(const struct kvm *kvm)
+{
+	return kvm->irqchip_mode != KVM_IRQCHIP_USER;
 }
 
 #define kvm_for_each_vcpu(i, vcpu, kvm)					\

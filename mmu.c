@@ -519,7 +519,11 @@ static void zap_list(struct kvm *kvm, struct list_head *pages, bool may_sleep)
 	mmu_zap_commit(kvm, &zapped);
 }
 
-/* Free the oldest tables that are no roots. False: there was none. */
+/*
+ * Free the oldest tables that are no roots. One that a fault has come by since
+ * it was last looked at is as good as new: freeing it, where it is not of the
+ * last level, frees all below. False: there was none.
+ */
 static bool zap_oldest(struct kvm *kvm, unsigned long nr)
 {
 	struct kvm_mmu_page *sp, *prev;
@@ -529,6 +533,11 @@ static bool zap_oldest(struct kvm *kvm, unsigned long nr)
 		if (sp->root_count ||
 		    (sp->role.direct && sp->role.level > PT_LEVEL_2M))
 			continue;
+		if (sp->used) {
+			sp->used = false;
+			list_move(&sp->link, &kvm->mmu.pages);
+			continue;
+		}
 		list_move(&sp->link, &oldest);
 		if (!--nr)
 			break;

@@ -85,6 +85,7 @@ struct kvm_mmu_page {
 	 */
 	u64 *source;
 	bool tracked;			/* counted in its slot's region */
+	bool used;			/* a fault came by, lately */
 	bool unsync;			/* the guest may write to its table */
 	u8 nr_writes;			/* emulated, since a fault came by */
 	struct list_head unsync_link;	/* kvm->mmu.unsync */

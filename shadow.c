@@ -723,6 +723,7 @@ static u64 *shadow_walk(struct kvm_vcpu *vcpu, const struct mmu_fault *fault)
 		const int level = sp->role.level;
 
 		sp->nr_writes = 0;
+		sp->used = true;
 		sptep = &sp->spt[gfn_index(fault->gva >> PAGE_SHIFT, level)];
 		if (!alone && sp->source &&
 		    !gpte_holds(vcpu->kvm, fault->walk, level))
@@ -849,7 +850,7 @@ static void prefetch_around(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
 	struct kvm_mmu_page *sp = sptep_page(sptep);
 	const unsigned int first = (sptep - sp->spt) & ~(PREFETCH - 1);
 	const void __user *table = table_hva(vcpu->kvm, sp->gfn);
-	u64 gpte[PREFETCH] = { };
+	u64 gpte[PREFETCH] = { }, *p = gpte;
 	unsigned int i;
 
 	/* Else what the host maps may be on its way out. */
@@ -858,7 +859,7 @@ static void prefetch_around(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
 	for (i = 0; i < PREFETCH; i++)
 		if (!sp->spt[first + i] &&
 		    !read_gpte(table, gpte_index(sp, first + i),
-			       gpte_size(sp), &gpte[i]))
+			       gpte_size(sp), p + i))
 			break;
 	read_end();
 	for (i = 0; i < PREFETCH; i++)

@@ -235,6 +235,19 @@ struct kvm {
 
 	/* Interrupt controllers; see irqchip/irqchip.h. */
 	enum kvm_irqchip_mode irqchip_mode;	/* set once, under lock */
+	/* KVM_CAP_X2APIC_API; under lock, before vCPUs as far as it matters. */
+	bool x2apic_format;		/* 32-bit IDs in LAPIC state and MSIs */
+	bool x2apic_no_broadcast;	/* ID FFH is no broadcast to x2APICs */
+	struct mutex irq_lock;
+	struct srcu_struct irq_srcu;	/* with controllers in the kernel only */
+	struct kvm_irq_routes __rcu *irq_routes;	/* irq_srcu */
+	struct kvm_ioapic *ioapic;	/* these: KVM_IRQCHIP_KERNEL only */
+	struct kvm_pic *pic;
+	struct kvm_pit *pit;		/* ... and when it was created */
+	struct list_head irqfds;	/* irqfds_lock */
+	struct list_head resamplers;	/* irq_lock; read under irq_srcu */
+	spinlock_t irqfds_lock;		/* interrupts off */
+	struct kvm_ioeventfds *ioeventfds;	/* irq_lock; read under srcu */
 
 	/* Set-up by the monitor; under lock. */
 	unsigned long tss_addr;		/* 0: not set */
@@ -276,6 +289,7 @@ enum kvm_request {
 	KVM_REQ_DIRTY_LOG,		/* kvm->nr_logging_slots changed */
 	KVM_REQ_EVENT,			/* look for interrupts and APIC events */
 	KVM_REQ_SCAN_IOAPIC,		/* which EOIs must be told changed */
+	KVM_REQ_IOAPIC_EOI,		/* tell the monitor of an EOI */
 	KVM_REQ_VM_DEAD,
 };
 
@@ -357,6 +371,7 @@ struct kvm_vcpu {
 	int mp_state;
 	struct kvm_events ev;
 	struct kvm_lapic *apic;		/* lapic.c; NULL: the monitor has it */
+	u8 eoi_vector;			/* of KVM_REQ_IOAPIC_EOI */
 	bool apicv_active;		/* the processor delivers; own thread */
 
 	/* Time. */

@@ -303,6 +303,11 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 	handle_clock_requests(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_DIRTY_LOG))
 		backend->set_dirty_logging(vcpu, vcpu->kvm->nr_logging_slots);
+	if (kvm_check_request(vcpu, KVM_REQ_IOAPIC_EOI)) {
+		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = vcpu->eoi_vector;
+		return 0;
+	}
 	if (kvm_check_request(vcpu, KVM_REQ_TRIPLE_FAULT)) {
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return 0;

@@ -149,7 +149,10 @@ int kvm_irqchip_create_split(struct kvm *kvm, u32 nr_routes);
 /* No vCPU runs any more. */
 void kvm_irqchip_destroy(struct kvm *kvm);
 
-/* EOI of a vector that kvm_ioapic_eoi_vectors() named. Any context but NMI. */
+/*
+ * EOI of a vector that kvm_ioapic_eoi_vectors() named; own thread. With
+ * KVM_IRQCHIP_SPLIT it makes KVM_REQ_IOAPIC_EOI, which ends KVM_RUN.
+ */
 void kvm_ioapic_eoi(struct kvm_vcpu *vcpu, u8 vector, bool level);
 /* Fill a bitmap of 256 with the vectors whose EOI must be told. */
 void kvm_ioapic_eoi_vectors(struct kvm_vcpu *vcpu, unsigned long *bitmap);

@@ -9,7 +9,8 @@
 # current stack, hence no red zone.
 
 TEST_CC		?= gcc
-LIB_SRC		:= harness.c vm.c modes.c guest.c leaks.c guest_stubs.S
+LIB_SRC		:= harness.c vm.c modes.c guest.c irqchip.c leaks.c \
+		   guest_stubs.S
 LIB_H		:= $(wildcard $(LIB)/*.h)
 LIB_CFLAGS	:= -O2 -g -std=gnu11 -Wall -Wextra \
 		   -Wno-missing-field-initializers -I$(LIB) \
@@ -31,7 +32,8 @@ $(OUT) $(OUT)/obj64 $(OUT)/obj32:
 	mkdir -p $@
 
 # Code that runs in guests' exception handlers keeps off vector registers.
-$(OUT)/obj64/guest.o $(OUT)/obj32/guest.o: LIB_CFLAGS += -mgeneral-regs-only
+$(foreach f,guest irqchip,$(OUT)/obj64/$(f).o $(OUT)/obj32/$(f).o): \
+	LIB_CFLAGS += -mgeneral-regs-only
 
 $(OUT)/obj64/%.o: $(LIB)/%.c $(LIB_H) | $(OUT)/obj64
 	$(TEST_CC) $(LIB_CFLAGS) -c -o $@ $<

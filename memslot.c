@@ -33,14 +33,6 @@
 
 #define MAX_COALESCED_ZONES	1000
 
-/* mmu_lock held: nobody may see the range as unmapped before TLBs agree. */
-static void flush_all_vcpus(struct kvm *kvm)
-{
-	lockdep_assert_held(&kvm->mmu_lock);
-	kvm->stat.remote_tlb_flush++;
-	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
-}
-
 /* ---- looking up a slot -------------------------------------------------- */
 
 struct kvm_memory_slot *kvm_gfn_to_slot(struct kvm *kvm, gfn_t gfn)
@@ -392,7 +384,7 @@ static void mmu_lock_breathe(struct kvm *kvm, bool *flush)
 	if (!need_resched() && !spin_needbreak(&kvm->mmu_lock))
 		return;
 	if (*flush)
-		flush_all_vcpus(kvm);
+		kvm_mmu_flush(kvm);
 	*flush = false;
 	cond_resched_lock(&kvm->mmu_lock);
 }
@@ -415,7 +407,7 @@ static void collect_dirty(struct kvm *kvm, struct kvm_memory_slot *slot)
 					     copy[i]);
 	}
 	if (flush)
-		flush_all_vcpus(kvm);
+		kvm_mmu_flush(kvm);
 	spin_unlock(&kvm->mmu_lock);
 }
 
@@ -885,7 +877,7 @@ static void unmap_hva_range(struct kvm *kvm, hva_t start, hva_t end,
 			mmu_lock_breathe(kvm, &flush);
 	}
 	if (flush)
-		flush_all_vcpus(kvm);
+		kvm_mmu_flush(kvm);
 }
 
 static void invalidation_begins(struct kvm *kvm, hva_t start, hva_t end)
@@ -946,7 +938,7 @@ static bool age_hva_range(struct mmu_notifier *mn, hva_t start, hva_t end,
 	spin_lock(&kvm->mmu_lock);
 	young = for_each_hva_range(kvm, start, end, fn);
 	if (young && flush)
-		flush_all_vcpus(kvm);
+		kvm_mmu_flush(kvm);
 	spin_unlock(&kvm->mmu_lock);
 	return young;
 }

@@ -336,6 +336,13 @@ static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 	return true;
 }
 
+void kvm_mmu_flush(struct kvm *kvm)
+{
+	lockdep_assert_held(&kvm->mmu_lock);
+	kvm->stat.remote_tlb_flush++;
+	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+}
+
 /* ---- life of a shadow page ---------------------------------------------- */
 
 struct kvm_mmu_page *mmu_page_find(struct kvm *kvm, gfn_t gfn,
@@ -481,7 +488,7 @@ void mmu_zap_commit(struct kvm *kvm, struct list_head *zapped)
 
 	if (list_empty(zapped))
 		return;
-	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	kvm_mmu_flush(kvm);
 	list_for_each_entry_safe(sp, next, zapped, link)
 		page_free(sp);
 	INIT_LIST_HEAD(zapped);
@@ -802,7 +809,7 @@ static u64 *fault_walk(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 		}
 		if (spte_present(spte)) {
 			drop_leaf(kvm, leaf_slot(kvm, sp, sptep), sp, sptep);
-			kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+			kvm_mmu_flush(kvm);
 		}
 		sp = page_get(vcpu, fault->gfn & ~mask,
 			      direct_role(vcpu, level - 1));
@@ -848,7 +855,7 @@ static void fault_map(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 		if (spte_pfn(old) == pfn && !(spte & ~old & ~spte_format.dirty))
 			return;
 		drop_leaf(kvm, fault->slot, sp, sptep);
-		kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+		kvm_mmu_flush(kvm);
 	}
 	mmu_add_leaf(vcpu, fault->slot, fault->gfn, sptep, spte);
 }
@@ -1139,7 +1146,7 @@ static void slot_for_all(struct kvm *kvm, struct kvm_memory_slot *slot,
 	for (gfn = slot->base_gfn; gfn < end; gfn += SLOT_STEP) {
 		if (slot_for_each_level(kvm, slot, gfn,
 					min(gfn + SLOT_STEP, end), fn))
-			kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+			kvm_mmu_flush(kvm);
 		cond_resched_lock(&kvm->mmu_lock);
 	}
 }
@@ -1232,7 +1239,7 @@ bool kvm_mmu_age_range(struct kvm *kvm, struct kvm_memory_slot *slot,
 	/* No accessed bits: only a new fault tells that a page is in use. */
 	if (!kvm_mmu_unmap_range(kvm, slot, start, end))
 		return false;
-	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
+	kvm_mmu_flush(kvm);
 	return true;
 }
 

@@ -190,6 +190,12 @@ int kvm_fetch_gva_to_gpa(struct kvm_vcpu *vcpu, struct kvm_walk_cache *cache,
 			 u64 gva, u32 access, gpa_t *gpa,
 			 struct x86_exception *fault);
 
+/*
+ * No vCPU goes on with a translation that the tables no longer give. mmu_lock
+ * held: nobody may see a range as unmapped before TLBs agree.
+ */
+void kvm_mmu_flush(struct kvm *kvm);
+
 /* Memory slots: 0 or -ENOMEM. The slot is not yet published. */
 int kvm_mmu_slot_create(struct kvm *kvm, struct kvm_memory_slot *slot);
 void kvm_mmu_slot_free(struct kvm_memory_slot *slot);

@@ -39,12 +39,6 @@
 	hash_for_each_possible((kvm)->mmu.hash, (sp), hash_link, (frame)) \
 		if ((sp)->gfn == (frame) && !(sp)->role.direct)
 
-/* Translations that any vCPU may have cached are gone from here on. */
-static void flush_all(struct kvm *kvm)
-{
-	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
-}
-
 /* ---- the guest's entries ------------------------------------------------ */
 
 /* A 32-bit table has twice the entries, of which a PDE maps twice as much. */
@@ -279,10 +273,10 @@ static bool sync_frame(struct kvm *kvm, gfn_t gfn)
 		return any;
 	/* Before it is read, so that nothing changes behind our back. */
 	if (protect_frame(kvm, slot, gfn))
-		flush_all(kvm);
+		kvm_mmu_flush(kvm);
 	for_each_shadow(kvm, sp, gfn)
 		if (drop_changed(kvm, sp))
-			flush_all(kvm);
+			kvm_mmu_flush(kvm);
 	return any;
 }
 
@@ -318,7 +312,7 @@ static bool page_track(struct kvm *kvm, struct kvm_mmu_page *sp)
 	smp_mb();
 	sync_frame(kvm, sp->gfn);
 	if (protect_frame(kvm, slot, sp->gfn))
-		flush_all(kvm);
+		kvm_mmu_flush(kvm);
 	return true;
 }
 
@@ -412,7 +406,7 @@ static void frame_written(struct kvm *kvm, gpa_t gpa, unsigned int bytes)
 	while (flooded && zap_flooded(kvm, gfn, &zapped))
 		;
 	if (any)
-		flush_all(kvm);
+		kvm_mmu_flush(kvm);
 	mmu_zap_commit(kvm, &zapped);
 }
 
@@ -654,7 +648,7 @@ static bool link_child(struct kvm_vcpu *vcpu, struct kvm_mmu_page *sp,
 	}
 	if (spte_present(spte)) {
 		mmu_drop_entry(kvm, sp, sptep);
-		flush_all(kvm);
+		kvm_mmu_flush(kvm);
 	}
 	child = shadow_get(vcpu, gfn, role);
 	if (!role.direct && !page_track(kvm, child))
@@ -771,11 +765,11 @@ static void set_leaf(struct kvm_vcpu *vcpu, const struct mmu_fault *fault,
 		set_source(fault, sp, sptep);
 		WRITE_ONCE(*sptep, spte);
 		if (leaf_loses(old, spte))
-			flush_all(vcpu->kvm);
+			kvm_mmu_flush(vcpu->kvm);
 		return;
 	}
 	mmu_drop_entry(vcpu->kvm, sp, sptep);
-	flush_all(vcpu->kvm);
+	kvm_mmu_flush(vcpu->kvm);
 	set_source(fault, sp, sptep);
 	mmu_add_leaf(vcpu, fault->slot, fault->gfn, sptep, spte);
 }
@@ -923,7 +917,7 @@ static int shadow_mmio(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 		sptep = shadow_walk(vcpu, fault);
 		if (sptep && spte_present(*sptep)) {
 			mmu_drop_entry(kvm, sptep_page(sptep), sptep);
-			flush_all(kvm);
+			kvm_mmu_flush(kvm);
 		}
 		if (sptep) {
 			set_source(fault, sptep_page(sptep), sptep);
@@ -1119,7 +1113,7 @@ void mmu_shadow_invlpg(struct kvm_vcpu *vcpu, u64 gva)
 		idx = srcu_read_lock(&kvm->srcu);
 		spin_lock(&kvm->mmu_lock);
 		if (invalidate(vcpu, gva))
-			flush_all(kvm);
+			kvm_mmu_flush(kvm);
 		spin_unlock(&kvm->mmu_lock);
 		srcu_read_unlock(&kvm->srcu, idx);
 	}

@@ -356,6 +356,17 @@ static int slot_alloc_dirty(struct kvm_memory_slot *slot)
 }
 
 /*
+ * vCPUs look at nr_logging_slots, and empty the processor's log, as they do
+ * whenever they leave guest mode: from here on the bitmaps show all that the
+ * guest has written until now.
+ */
+static void update_hardware_logs(struct kvm *kvm)
+{
+	if (kvm_caps.pml)
+		kvm_make_all_requests(kvm, KVM_REQ_DIRTY_LOG);
+}
+
+/*
  * A slot begins or ends to log. Where the processor keeps a log of its own,
  * vCPUs have it on from before the first entry of the slot is made clean.
  */
@@ -364,18 +375,8 @@ static void count_logging_slot(struct kvm *kvm, int change)
 	int old = kvm->nr_logging_slots;
 
 	WRITE_ONCE(kvm->nr_logging_slots, old + change);
-	if (kvm_caps.pml && !old != !kvm->nr_logging_slots)
-		kvm_make_all_requests(kvm, KVM_REQ_DIRTY_LOG);
-}
-
-/*
- * vCPUs empty the processor's log whenever they leave guest mode: have them
- * do so, that the bitmap may show all that the guest has written until now.
- */
-static void empty_hardware_logs(struct kvm *kvm)
-{
-	if (kvm_caps.pml)
-		kvm_make_all_requests(kvm, KVM_REQ_DIRTY_LOG);
+	if (!old != !kvm->nr_logging_slots)
+		update_hardware_logs(kvm);
 }
 
 /* Let others have mmu_lock in a long loop; nothing stale may stay behind. */
@@ -431,7 +432,7 @@ static int get_dirty_log(struct kvm *kvm, const struct kvm_dirty_log *log)
 
 	if (!slot || !slot->dirty)
 		return -ENOENT;
-	empty_hardware_logs(kvm);
+	update_hardware_logs(kvm);
 	collect_dirty(kvm, slot);
 	bytes = slot_dirty_bytes(slot);
 	if (!copy_to_user(log->dirty_bitmap, (void *)slot->dirty + bytes,

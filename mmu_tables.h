@@ -84,7 +84,7 @@ struct kvm_mmu_page {
 	 * entry that it was made from, as gpte_source() gives it.
 	 */
 	u64 *source;
-	bool tracked;			/* counted in its slot's region */
+	struct kvm_memory_slot *slot;	/* it is counted there; or NULL */
 	bool used;			/* a fault came by, lately */
 	bool unsync;			/* the guest may write to its table */
 	u8 nr_writes;			/* emulated, since a fault came by */

@@ -128,33 +128,50 @@ static __always_inline void read_end(void)
 	pagefault_enable();
 }
 
-static const void __user *table_hva(struct kvm *kvm, gfn_t gfn)
+/* NULL: the page is of a root that has no memory. */
+static const void __user *table_hva(const struct kvm_mmu_page *sp)
 {
-	struct kvm_memory_slot *slot = kvm_gfn_to_slot(kvm, gfn);
-
-	return slot ? (const void __user *)slot_gfn_to_hva(slot, gfn) : NULL;
+	return sp->slot ? (const void __user *)slot_gfn_to_hva(sp->slot, sp->gfn) :
+			  NULL;
 }
 
-/*
- * Does the entry at a level of the walk still say what it said then? Only
- * other vCPUs can have changed it since, and one that is being created has
- * been counted before it runs.
- */
-static bool gpte_holds(struct kvm *kvm, const struct guest_walk *walk,
-		       int level)
+/* One entry of the table that a page shadows. False: it is not at hand. */
+static bool read_one_gpte(const struct kvm_mmu_page *sp, unsigned int index,
+			  u64 *gpte)
 {
-	const unsigned int size = walk->root_level == 2 ? sizeof(u32) :
-							  sizeof(u64);
-	gpa_t gpa = walk->pte_gpa[level - 1];
-	const void __user *table = table_hva(kvm, gpa >> PAGE_SHIFT);
+	const void __user *table = table_hva(sp);
 	bool found;
-	u64 gpte;
 
 	if (!read_begin(table))
 		return false;
-	found = read_gpte(table, offset_in_page(gpa) / size, size, &gpte);
+	found = read_gpte(table, index, gpte_size(sp), gpte);
 	read_end();
-	return found && gpte == walk->pte[level - 1];
+	return found;
+}
+
+/*
+ * Does the entry at a page's level of the walk still say what it said then?
+ * Only other vCPUs can have changed it since, and one that is being created
+ * has been counted before it runs.
+ */
+static bool gpte_holds(const struct kvm_mmu_page *sp,
+		       const struct guest_walk *walk)
+{
+	const int level = sp->role.level;
+	u64 gpte;
+
+	return read_one_gpte(sp, offset_in_page(walk->pte_gpa[level - 1]) /
+				 gpte_size(sp), &gpte) &&
+	       gpte == walk->pte[level - 1];
+}
+
+/* Has the guest changed what entry i was made from? */
+static bool entry_changed(const struct kvm_mmu_page *sp, unsigned int i)
+{
+	u64 gpte;
+
+	return !read_one_gpte(sp, gpte_index(sp, i), &gpte) ||
+	       gpte_source(sp, i, gpte) != sp->source[i];
 }
 
 /* ---- write protection --------------------------------------------------- */
@@ -219,10 +236,9 @@ static bool frame_unsync(struct kvm *kvm, gfn_t gfn)
 }
 
 /* Find what was made from entries that the guest has changed since. */
-static void find_changed(struct kvm *kvm, const struct kvm_mmu_page *sp,
-			 unsigned long *changed)
+static void find_changed(const struct kvm_mmu_page *sp, unsigned long *changed)
 {
-	const void __user *table = table_hva(kvm, sp->gfn);
+	const void __user *table = table_hva(sp);
 	const unsigned int size = gpte_size(sp);
 	unsigned int i;
 	u64 gpte;
@@ -247,7 +263,7 @@ static bool drop_changed(struct kvm *kvm, struct kvm_mmu_page *sp)
 	unsigned int i;
 
 	bitmap_zero(changed, PT_ENTRIES);
-	find_changed(kvm, sp, changed);
+	find_changed(sp, changed);
 	if (bitmap_empty(changed, PT_ENTRIES))
 		return false;
 	for_each_set_bit(i, changed, PT_ENTRIES)
@@ -258,26 +274,25 @@ static bool drop_changed(struct kvm *kvm, struct kvm_mmu_page *sp)
 /* All that shadow the frame, as it is writable until the last is in sync. */
 static bool sync_frame(struct kvm *kvm, gfn_t gfn)
 {
-	struct kvm_memory_slot *slot = kvm_gfn_to_slot(kvm, gfn);
+	struct kvm_memory_slot *slot = NULL;
 	struct kvm_mmu_page *sp;
-	bool any = false;
 
 	for_each_shadow(kvm, sp, gfn) {
 		if (!sp->unsync)
 			continue;
 		sp->unsync = false;
 		list_del(&sp->unsync_link);
-		any = true;
+		slot = slot ? slot : sp->slot;
 	}
-	if (!any || !slot)
-		return any;
+	if (!slot)
+		return false;
 	/* Before it is read, so that nothing changes behind our back. */
 	if (protect_frame(kvm, slot, gfn))
 		kvm_mmu_flush(kvm);
 	for_each_shadow(kvm, sp, gfn)
 		if (drop_changed(kvm, sp))
 			kvm_mmu_flush(kvm);
-	return any;
+	return true;
 }
 
 static void sync_all(struct kvm *kvm)
@@ -300,12 +315,12 @@ static bool page_track(struct kvm *kvm, struct kvm_mmu_page *sp)
 {
 	struct kvm_memory_slot *slot;
 
-	if (likely(sp->tracked))
+	if (likely(sp->slot))
 		return true;
 	slot = kvm_gfn_to_slot(kvm, sp->gfn);
 	if (!slot || slot->invalid)
 		return false;
-	sp->tracked = true;
+	sp->slot = slot;
 	mmu_slot_region(slot, sp->gfn)->nr_shadowed++;
 	WRITE_ONCE(kvm->mmu.nr_shadowed, kvm->mmu.nr_shadowed + 1);
 	/* Pairs with kvm_mmu_guest_write(): it sees this, or we its data. */
@@ -319,18 +334,14 @@ static bool page_track(struct kvm *kvm, struct kvm_mmu_page *sp)
 /* The slot is still there: its tables are retired before it goes. */
 void mmu_shadow_page_retire(struct kvm *kvm, struct kvm_mmu_page *sp)
 {
-	struct kvm_memory_slot *slot;
-
 	if (sp->unsync)
 		list_del(&sp->unsync_link);
 	sp->unsync = false;
-	if (!sp->tracked)
+	if (!sp->slot)
 		return;
-	sp->tracked = false;
 	WRITE_ONCE(kvm->mmu.nr_shadowed, kvm->mmu.nr_shadowed - 1);
-	slot = kvm_gfn_to_slot(kvm, sp->gfn);
-	if (!WARN_ON_ONCE(!slot))
-		mmu_slot_region(slot, sp->gfn)->nr_shadowed--;
+	mmu_slot_region(sp->slot, sp->gfn)->nr_shadowed--;
+	sp->slot = NULL;
 }
 
 /*
@@ -375,21 +386,29 @@ static bool drop_written(struct kvm *kvm, struct kvm_mmu_page *sp,
 /* So many writes without a fault through the page: a table no longer. */
 #define FLOOD_WRITES	3
 
-static bool page_flooded(struct kvm_mmu_page *sp)
+static bool page_flooded(const struct kvm_mmu_page *sp)
 {
-	return ++sp->nr_writes >= FLOOD_WRITES && !sp->root_count;
+	return sp->nr_writes >= FLOOD_WRITES && !sp->root_count;
 }
 
-static bool zap_flooded(struct kvm *kvm, gfn_t gfn, struct list_head *zapped)
+/* Free the pages that shadow a frame: all, or those that are no tables. */
+static bool zap_shadows(struct kvm *kvm, gfn_t gfn, bool flooded)
 {
 	struct kvm_mmu_page *sp;
+	LIST_HEAD(zapped);
+	bool any = false;
 
-	for_each_shadow(kvm, sp, gfn)
-		if (sp->nr_writes >= FLOOD_WRITES && !sp->root_count) {
-			mmu_page_zap(kvm, sp, zapped);
-			return true;
-		}
-	return false;
+again:
+	for_each_shadow(kvm, sp, gfn) {
+		if (flooded && !page_flooded(sp))
+			continue;
+		/* Others of the chain may go with it. */
+		mmu_page_zap(kvm, sp, &zapped);
+		any = true;
+		goto again;
+	}
+	mmu_zap_commit(kvm, &zapped);
+	return any;
 }
 
 static void frame_written(struct kvm *kvm, gpa_t gpa, unsigned int bytes)
@@ -397,17 +416,16 @@ static void frame_written(struct kvm *kvm, gpa_t gpa, unsigned int bytes)
 	const gfn_t gfn = gpa >> PAGE_SHIFT;
 	bool flooded = false, any = false;
 	struct kvm_mmu_page *sp;
-	LIST_HEAD(zapped);
 
 	for_each_shadow(kvm, sp, gfn) {
 		any |= drop_written(kvm, sp, offset_in_page(gpa), bytes);
+		sp->nr_writes++;
 		flooded |= page_flooded(sp);
 	}
-	while (flooded && zap_flooded(kvm, gfn, &zapped))
-		;
 	if (any)
 		kvm_mmu_flush(kvm);
-	mmu_zap_commit(kvm, &zapped);
+	if (unlikely(flooded))
+		zap_shadows(kvm, gfn, true);
 }
 
 void kvm_mmu_guest_write(struct kvm *kvm, gpa_t gpa, unsigned int bytes)
@@ -433,21 +451,13 @@ bool kvm_mmu_unprotect(struct kvm_vcpu *vcpu)
 {
 	const gfn_t gfn = vcpu->mmu.emulated_gfn;
 	struct kvm *kvm = vcpu->kvm;
-	struct kvm_mmu_page *sp;
-	LIST_HEAD(zapped);
-	bool any = false;
+	bool any;
 
 	if (kvm_caps.ept || gfn == NO_GFN)
 		return false;
 	vcpu->mmu.emulated_gfn = NO_GFN;
 	spin_lock(&kvm->mmu_lock);
-again:
-	for_each_shadow(kvm, sp, gfn) {
-		mmu_page_zap(kvm, sp, &zapped);
-		any = true;
-		goto again;
-	}
-	mmu_zap_commit(kvm, &zapped);
+	any = zap_shadows(kvm, gfn, false);
 	spin_unlock(&kvm->mmu_lock);
 	return any;
 }
@@ -720,7 +730,7 @@ static u64 *shadow_walk(struct kvm_vcpu *vcpu, const struct mmu_fault *fault)
 		sp->used = true;
 		sptep = &sp->spt[gfn_index(fault->gva >> PAGE_SHIFT, level)];
 		if (!alone && sp->source &&
-		    !gpte_holds(vcpu->kvm, fault->walk, level))
+		    !gpte_holds(sp, fault->walk))
 			return NULL;
 		if (level == fault->level)
 			return sptep;
@@ -843,7 +853,7 @@ static void prefetch_around(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
 {
 	struct kvm_mmu_page *sp = sptep_page(sptep);
 	const unsigned int first = (sptep - sp->spt) & ~(PREFETCH - 1);
-	const void __user *table = table_hva(vcpu->kvm, sp->gfn);
+	const void __user *table = table_hva(sp);
 	u64 gpte[PREFETCH] = { }, *p = gpte;
 	unsigned int i;
 
@@ -1076,20 +1086,6 @@ int mmu_shadow_page_fault(struct kvm_vcpu *vcpu, u64 gva, u32 error_code)
 
 /* ---- INVLPG ------------------------------------------------------------- */
 
-static bool entry_changed(struct kvm *kvm, struct kvm_mmu_page *sp,
-			  unsigned int i)
-{
-	const void __user *table = table_hva(kvm, sp->gfn);
-	bool found;
-	u64 gpte;
-
-	if (!read_begin(table))
-		return true;
-	found = read_gpte(table, gpte_index(sp, i), gpte_size(sp), &gpte);
-	read_end();
-	return !found || gpte_source(sp, i, gpte) != sp->source[i];
-}
-
 /* True: other vCPUs may have the translation cached. */
 static bool invalidate(struct kvm_vcpu *vcpu, u64 gva)
 {
@@ -1098,7 +1094,7 @@ static bool invalidate(struct kvm_vcpu *vcpu, u64 gva)
 	bool present = spte_present(*sptep);
 
 	if (!sp->unsync || !*sptep ||
-	    !entry_changed(vcpu->kvm, sp, sptep - sp->spt))
+	    !entry_changed(sp, sptep - sp->spt))
 		return false;
 	mmu_drop_entry(vcpu->kvm, sp, sptep);
 	return present && vcpu->kvm->nr_vcpus > 1;

@@ -161,6 +161,12 @@ struct kvm_memory_slot {
 	struct interval_tree_node hva_node;	/* kvm->slots_hva; mmu_lock */
 };
 
+/* What a lookup has found, and kvm->slots_gen of before it. */
+struct kvm_slot_cache {
+	struct kvm_memory_slot *slot;
+	u64 gen;
+};
+
 static inline unsigned long slot_dirty_bytes(const struct kvm_memory_slot *slot)
 {
 	return ALIGN(slot->npages, BITS_PER_LONG) / 8;
@@ -391,8 +397,7 @@ struct kvm_vcpu {
 	/* Guest memory. */
 	struct kvm_mmu mmu;
 	struct kvm_mmu_caches mmu_caches;
-	struct kvm_memory_slot *slot_cache;
-	u64 slot_cache_gen;
+	struct kvm_slot_cache slot_cache[2];	/* the latter, of before */
 
 	/* An instruction or an access that user space must complete. */
 	int (*complete_userspace_io)(struct kvm_vcpu *vcpu);

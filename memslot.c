@@ -40,21 +40,33 @@ struct kvm_memory_slot *kvm_gfn_to_slot(struct kvm *kvm, gfn_t gfn)
 	return mtree_load(&kvm->slots, gfn);
 }
 
+static __always_inline bool slot_cache_hit(const struct kvm_slot_cache *cache,
+					   u64 gen, gfn_t gfn)
+{
+	return cache->slot && cache->gen == gen &&
+	       slot_has_gfn(cache->slot, gfn);
+}
+
 struct kvm_memory_slot *kvm_vcpu_gfn_to_slot(struct kvm_vcpu *vcpu, gfn_t gfn)
 {
-	struct kvm_memory_slot *slot = vcpu->slot_cache;
+	struct kvm_slot_cache *cache = vcpu->slot_cache;
+	struct kvm_memory_slot *slot;
 	/*
 	 * Read before the lookup: a slot found although it is on its way out
 	 * is then remembered with a generation that is about to end.
 	 */
 	u64 gen = smp_load_acquire(&vcpu->kvm->slots_gen);
 
-	if (likely(slot && vcpu->slot_cache_gen == gen &&
-		   slot_has_gfn(slot, gfn)))
-		return slot;
+	if (likely(slot_cache_hit(cache, gen, gfn)))
+		return cache->slot;
+	/* Page tables and what they map are often in different slots. */
+	if (slot_cache_hit(cache + 1, gen, gfn))
+		return cache[1].slot;
 	slot = kvm_gfn_to_slot(vcpu->kvm, gfn);
-	vcpu->slot_cache = slot;
-	vcpu->slot_cache_gen = gen;
+	if (slot) {
+		cache[1] = cache[0];
+		cache[0] = (struct kvm_slot_cache) { slot, gen };
+	}
 	return slot;
 }
 

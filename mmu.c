@@ -298,11 +298,20 @@ static void drop_leaf(struct kvm *kvm, struct kvm_memory_slot *slot,
 	rmap_remove(mmu_slot_rmap(slot, spte_gfn(sp, sptep), sp->role.level), sptep);
 }
 
-/* As above, for callers that do not know the slot; slots_hva is stable. */
+/* For callers that do not know it. It does not go while it has entries. */
 static struct kvm_memory_slot *leaf_slot(struct kvm *kvm,
 					 struct kvm_mmu_page *sp, u64 *sptep)
 {
-	return mtree_load(&kvm->slots, spte_gfn(sp, sptep));
+	struct kvm_memory_slot *slot = kvm->mmu.last_slot;
+	const gfn_t gfn = spte_gfn(sp, sptep);
+
+	if (likely(slot && slot_has_gfn(slot, gfn)))
+		return slot;
+	slot = kvm_gfn_to_slot(kvm, gfn);
+	/* One that is invalid may be gone the next time. */
+	if (!slot->invalid)
+		kvm->mmu.last_slot = slot;
+	return slot;
 }
 
 bool mmu_rmap_drop_all(struct kvm *kvm, struct kvm_memory_slot *slot,
@@ -339,6 +348,7 @@ static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 void kvm_mmu_flush(struct kvm *kvm)
 {
 	lockdep_assert_held(&kvm->mmu_lock);
+	kvm->mmu.stale = false;
 	kvm->stat.remote_tlb_flush++;
 	kvm_make_all_requests(kvm, KVM_REQ_TLB_FLUSH);
 }
@@ -1145,7 +1155,8 @@ static void slot_for_all(struct kvm *kvm, struct kvm_memory_slot *slot,
 
 	for (gfn = slot->base_gfn; gfn < end; gfn += SLOT_STEP) {
 		if (slot_for_each_level(kvm, slot, gfn,
-					min(gfn + SLOT_STEP, end), fn))
+					min(gfn + SLOT_STEP, end), fn) ||
+		    kvm->mmu.stale)
 			kvm_mmu_flush(kvm);
 		cond_resched_lock(&kvm->mmu_lock);
 	}
@@ -1154,6 +1165,7 @@ static void slot_for_all(struct kvm *kvm, struct kvm_memory_slot *slot,
 void kvm_mmu_slot_zap(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
 	spin_lock(&kvm->mmu_lock);
+	kvm->mmu.last_slot = NULL;
 	zap_slot_tables(kvm, slot);
 	slot_for_all(kvm, slot, NULL);
 	spin_unlock(&kvm->mmu_lock);
@@ -1179,8 +1191,8 @@ void kvm_mmu_slot_make_clean(struct kvm *kvm, struct kvm_memory_slot *slot)
 bool kvm_mmu_clean_pages(struct kvm *kvm, struct kvm_memory_slot *slot,
 			 unsigned long offset, unsigned long mask)
 {
+	bool flush = mask && kvm->mmu.stale;
 	struct kvm_rmap *rmap;
-	bool flush = false;
 
 	lockdep_assert_held(&kvm->mmu_lock);
 	for (; mask; mask &= mask - 1) {
@@ -1209,7 +1221,7 @@ bool kvm_mmu_unmap_range(struct kvm *kvm, struct kvm_memory_slot *slot,
 {
 	lockdep_assert_held(&kvm->mmu_lock);
 	if (!slot_for_each_level(kvm, slot, start, end, NULL))
-		return false;
+		return kvm->mmu.stale;
 	kvm->stat.mmu_unmapped++;
 	return true;
 }

@@ -82,6 +82,12 @@ struct kvm_vm_mmu {
 	unsigned long nr_pages;
 	unsigned long user_max_pages;	/* KVM_SET_NR_MMU_PAGES; 0: by the slots */
 	u64 mmio_gen;			/* MMIO entries of older ones are stale */
+	struct kvm_memory_slot *last_slot;	/* that an entry was dropped of */
+	/*
+	 * Entries were dropped that TLBs may still have. The guest is to flush
+	 * before it relies on that; for the driver it is not enough.
+	 */
+	bool stale;
 
 	/* Shadow paging. */
 	unsigned long nr_shadowed;	/* pages that shadow guest tables */
@@ -145,8 +151,14 @@ void kvm_mmu_vcpu_free(struct kvm_vcpu *vcpu);
 void kvm_mmu_reset(struct kvm_vcpu *vcpu);
 /* MOV to CR3 with a new value; `flush`: not with the no-flush bit. */
 void kvm_mmu_new_cr3(struct kvm_vcpu *vcpu, bool flush);
-/* INVLPG, with shadow paging: it exits, or is emulated. */
+/* INVLPG, with shadow paging: it exits, or is emulated. kvm->srcu held. */
 void kvm_mmu_invlpg(struct kvm_vcpu *vcpu, u64 gva);
+/*
+ * Both, without EPT and in long mode, with interrupts disabled. The caller
+ * gives the processor the root, and flushes. False: not now.
+ */
+bool kvm_mmu_try_new_cr3(struct kvm_vcpu *vcpu, unsigned long cr3, hpa_t *root);
+bool kvm_mmu_try_invlpg(struct kvm_vcpu *vcpu, u64 gva);
 /* Make sure a root is loaded in the backend. 0 or -errno. */
 int kvm_mmu_load(struct kvm_vcpu *vcpu);
 /* KVM_REQ_MMU_RELOAD: let go of a root that has become invalid. */

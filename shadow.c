@@ -174,6 +174,33 @@ static bool entry_changed(const struct kvm_mmu_page *sp, unsigned int i)
 	       gpte_source(sp, i, gpte) != sp->source[i];
 }
 
+/* ---- dropping entries --------------------------------------------------- */
+
+/* No other vCPU can have cached anything. */
+static bool alone(const struct kvm *kvm)
+{
+	return READ_ONCE(kvm->nr_vcpus) == 1;
+}
+
+/*
+ * The guest has changed what an entry was made from, and flushes before it
+ * relies on that. What becomes of a page that TLBs may still reach is noted:
+ * whoever takes it away flushes. Tables are flushed at once: a guest may do
+ * that by INVLPG of any address, which INVVPID does not do.
+ */
+static void drop_entry(struct kvm *kvm, struct kvm_mmu_page *sp, u64 *sptep)
+{
+	const u64 old = *sptep;
+
+	mmu_drop_entry(kvm, sp, sptep);
+	if (!spte_present(old))
+		return;
+	if (spte_leaf(old, sp->role.level))
+		kvm->mmu.stale = true;
+	else
+		kvm_mmu_flush(kvm);
+}
+
 /* ---- write protection --------------------------------------------------- */
 
 static bool spte_protect(struct kvm *kvm, u64 *sptep)
@@ -186,17 +213,18 @@ static bool spte_protect(struct kvm *kvm, u64 *sptep)
 }
 
 /* See that every write to a frame faults; no large page maps it. */
-static bool protect_frame(struct kvm *kvm, struct kvm_memory_slot *slot,
+static void protect_frame(struct kvm *kvm, struct kvm_memory_slot *slot,
 			  gfn_t gfn)
 {
 	struct kvm_rmap *rmap = mmu_slot_rmap(slot, gfn, PT_LEVEL_4K);
-	bool any;
+	bool flush = kvm->mmu.stale;
 
-	any = mmu_rmap_drop_all(kvm, slot,
-				mmu_slot_rmap(slot, gfn, PT_LEVEL_2M));
+	flush |= mmu_rmap_drop_all(kvm, slot,
+				   mmu_slot_rmap(slot, gfn, PT_LEVEL_2M));
 	if (rmap)
-		any |= mmu_rmap_for_each(kvm, rmap, spte_protect);
-	return any;
+		flush |= mmu_rmap_for_each(kvm, rmap, spte_protect);
+	if (flush)
+		kvm_mmu_flush(kvm);
 }
 
 /* Does some page shadow the frame that must learn of each write? */
@@ -257,18 +285,15 @@ static void find_changed(const struct kvm_mmu_page *sp, unsigned long *changed)
 	read_end();
 }
 
-static bool drop_changed(struct kvm *kvm, struct kvm_mmu_page *sp)
+static void drop_changed(struct kvm *kvm, struct kvm_mmu_page *sp)
 {
 	DECLARE_BITMAP(changed, PT_ENTRIES);
 	unsigned int i;
 
 	bitmap_zero(changed, PT_ENTRIES);
 	find_changed(sp, changed);
-	if (bitmap_empty(changed, PT_ENTRIES))
-		return false;
 	for_each_set_bit(i, changed, PT_ENTRIES)
-		mmu_drop_entry(kvm, sp, &sp->spt[i]);
-	return true;
+		drop_entry(kvm, sp, &sp->spt[i]);
 }
 
 /* All that shadow the frame, as it is writable until the last is in sync. */
@@ -287,11 +312,9 @@ static bool sync_frame(struct kvm *kvm, gfn_t gfn)
 	if (!slot)
 		return false;
 	/* Before it is read, so that nothing changes behind our back. */
-	if (protect_frame(kvm, slot, gfn))
-		kvm_mmu_flush(kvm);
+	protect_frame(kvm, slot, gfn);
 	for_each_shadow(kvm, sp, gfn)
-		if (drop_changed(kvm, sp))
-			kvm_mmu_flush(kvm);
+		drop_changed(kvm, sp);
 	return true;
 }
 
@@ -326,8 +349,7 @@ static bool page_track(struct kvm *kvm, struct kvm_mmu_page *sp)
 	/* Pairs with kvm_mmu_guest_write(): it sees this, or we its data. */
 	smp_mb();
 	sync_frame(kvm, sp->gfn);
-	if (protect_frame(kvm, slot, sp->gfn))
-		kvm_mmu_flush(kvm);
+	protect_frame(kvm, slot, sp->gfn);
 	return true;
 }
 
@@ -364,23 +386,19 @@ static struct kvm_mmu_page *shadow_get(struct kvm_vcpu *vcpu, gfn_t gfn,
 }
 
 /* Drop what was made from bytes [offset, offset + bytes) of a table. */
-static bool drop_written(struct kvm *kvm, struct kvm_mmu_page *sp,
+static void drop_written(struct kvm *kvm, struct kvm_mmu_page *sp,
 			 unsigned int offset, unsigned int bytes)
 {
 	const unsigned int first = offset / gpte_size(sp);
 	const unsigned int last = (offset + bytes - 1) / gpte_size(sp);
-	bool any = false;
 	unsigned int i;
 
 	for (i = 0; i < PT_ENTRIES; i++) {
 		unsigned int index = gpte_index(sp, i);
 
-		if (index < first || index > last || !sp->spt[i])
-			continue;
-		mmu_drop_entry(kvm, sp, &sp->spt[i]);
-		any = true;
+		if (index >= first && index <= last && sp->spt[i])
+			drop_entry(kvm, sp, &sp->spt[i]);
 	}
-	return any;
 }
 
 /* So many writes without a fault through the page: a table no longer. */
@@ -414,16 +432,14 @@ again:
 static void frame_written(struct kvm *kvm, gpa_t gpa, unsigned int bytes)
 {
 	const gfn_t gfn = gpa >> PAGE_SHIFT;
-	bool flooded = false, any = false;
 	struct kvm_mmu_page *sp;
+	bool flooded = false;
 
 	for_each_shadow(kvm, sp, gfn) {
-		any |= drop_written(kvm, sp, offset_in_page(gpa), bytes);
+		drop_written(kvm, sp, offset_in_page(gpa), bytes);
 		sp->nr_writes++;
 		flooded |= page_flooded(sp);
 	}
-	if (any)
-		kvm_mmu_flush(kvm);
 	if (unlikely(flooded))
 		zap_shadows(kvm, gfn, true);
 }
@@ -573,6 +589,8 @@ int mmu_shadow_load(struct kvm_vcpu *vcpu)
 	mmu_reclaim_pages(kvm);
 	/* A root is loaded where the guest's processor would flush. */
 	sync_all(kvm);
+	if (alone(kvm))
+		kvm->mmu.stale = false;
 	if (is_long_mode(vcpu))
 		load_4_level_root(vcpu);
 	else
@@ -656,10 +674,8 @@ static bool link_child(struct kvm_vcpu *vcpu, struct kvm_mmu_page *sp,
 		if (likely(child->gfn == gfn && child->role.word == role.word))
 			return true;
 	}
-	if (spte_present(spte)) {
-		mmu_drop_entry(kvm, sp, sptep);
-		kvm_mmu_flush(kvm);
-	}
+	if (spte_present(spte))
+		drop_entry(kvm, sp, sptep);
 	child = shadow_get(vcpu, gfn, role);
 	if (!role.direct && !page_track(kvm, child))
 		return false;
@@ -717,7 +733,7 @@ static struct kvm_mmu_page *walk_down(struct kvm_vcpu *vcpu,
  */
 static u64 *shadow_walk(struct kvm_vcpu *vcpu, const struct mmu_fault *fault)
 {
-	const bool alone = READ_ONCE(vcpu->kvm->nr_vcpus) == 1;
+	const bool check = !alone(vcpu->kvm);
 	struct kvm_mmu_page *sp = vcpu->mmu.root;
 	u64 *sptep;
 
@@ -729,8 +745,7 @@ static u64 *shadow_walk(struct kvm_vcpu *vcpu, const struct mmu_fault *fault)
 		sp->nr_writes = 0;
 		sp->used = true;
 		sptep = &sp->spt[gfn_index(fault->gva >> PAGE_SHIFT, level)];
-		if (!alone && sp->source &&
-		    !gpte_holds(sp, fault->walk))
+		if (check && sp->source && !gpte_holds(sp, fault->walk))
 			return NULL;
 		if (level == fault->level)
 			return sptep;
@@ -778,8 +793,7 @@ static void set_leaf(struct kvm_vcpu *vcpu, const struct mmu_fault *fault,
 			kvm_mmu_flush(vcpu->kvm);
 		return;
 	}
-	mmu_drop_entry(vcpu->kvm, sp, sptep);
-	kvm_mmu_flush(vcpu->kvm);
+	drop_entry(vcpu->kvm, sp, sptep);
 	set_source(fault, sp, sptep);
 	mmu_add_leaf(vcpu, fault->slot, fault->gfn, sptep, spte);
 }
@@ -809,7 +823,7 @@ static u64 *walk_to_leaf(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 /*
  * A guest that touches a page often touches its neighbours next: entries of
  * so many, at an aligned index, are made at once, where all that they need is
- * at hand and the guest's accessed bits are set already.
+ * at hand and the guest's accessed bits, if it has any, are set already.
  */
 #define PREFETCH	8
 
@@ -826,39 +840,48 @@ static bool gpte_usable(const struct kvm_vcpu *vcpu, u64 gpte)
 	       !(gpte & reserved);
 }
 
-static void prefetch_one(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
-			 struct kvm_mmu_page *sp, unsigned int i, u64 gpte)
+/* False: what it needs is not at hand. */
+static bool prefetch_page(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
+			  u64 *sptep, gfn_t gfn, u32 pta)
 {
 	struct mmu_fault fault = {
-		.gfn = (gpte & SPTE_ADDR) >> PAGE_SHIFT,
+		.gfn = gfn,
 		.slot = slot,
 		.level = PT_LEVEL_4K,
 	};
-	u32 pta = sp->role.access & gpte_rights(gpte);
 
 	if (!slot_has_gfn(slot, fault.gfn) || !vcpu->mmu_caches.rmaps.count ||
 	    !mmu_slot_rmap(slot, fault.gfn, PT_LEVEL_4K) ||
 	    !kvm_host_page_mapped(vcpu->kvm, slot_gfn_to_hva(slot, fault.gfn),
 				  &fault.page))
-		return;
-	if (!(gpte & PTE_DIRTY) || frame_protected(vcpu->kvm, slot, fault.gfn))
+		return false;
+	if (frame_protected(vcpu->kvm, slot, gfn))
 		pta &= ~(u32)PTA_WRITE;
-	sp->source[i] = gpte_source(sp, i, gpte);
-	mmu_add_leaf(vcpu, slot, fault.gfn, &sp->spt[i],
+	mmu_add_leaf(vcpu, slot, gfn, sptep,
 		     mmu_make_spte(&fault, fault.page.pfn, pta));
+	return true;
 }
 
-static void prefetch_around(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
-		     u64 *sptep)
+static void prefetch_gpte(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
+			  struct kvm_mmu_page *sp, unsigned int i, u64 gpte)
 {
-	struct kvm_mmu_page *sp = sptep_page(sptep);
-	const unsigned int first = (sptep - sp->spt) & ~(PREFETCH - 1);
+	u32 pta = sp->role.access & gpte_rights(gpte);
+
+	if (!(gpte & PTE_DIRTY))
+		pta &= ~(u32)PTA_WRITE;
+	if (prefetch_page(vcpu, slot, &sp->spt[i],
+			  (gpte & SPTE_ADDR) >> PAGE_SHIFT, pta))
+		sp->source[i] = gpte_source(sp, i, gpte);
+}
+
+static void prefetch_shadow(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
+			    struct kvm_mmu_page *sp, unsigned int first)
+{
 	const void __user *table = table_hva(sp);
 	u64 gpte[PREFETCH] = { }, *p = gpte;
 	unsigned int i;
 
-	/* Else what the host maps may be on its way out. */
-	if (vcpu->kvm->mmu_invalidate_in_progress || !read_begin(table))
+	if (!read_begin(table))
 		return;
 	for (i = 0; i < PREFETCH; i++)
 		if (!sp->spt[first + i] &&
@@ -868,7 +891,34 @@ static void prefetch_around(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
 	read_end();
 	for (i = 0; i < PREFETCH; i++)
 		if (gpte_usable(vcpu, gpte[i]))
-			prefetch_one(vcpu, slot, sp, first + i, gpte[i]);
+			prefetch_gpte(vcpu, slot, sp, first + i, gpte[i]);
+}
+
+static void prefetch_direct(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
+			    struct kvm_mmu_page *sp, unsigned int first,
+			    u32 pta)
+{
+	unsigned int i;
+
+	for (i = first; i < first + PREFETCH; i++)
+		if (!sp->spt[i] &&
+		    !prefetch_page(vcpu, slot, &sp->spt[i], sp->gfn + i, pta))
+			return;
+}
+
+static void prefetch_around(struct kvm_vcpu *vcpu,
+			    const struct mmu_fault *fault, u64 *sptep)
+{
+	struct kvm_mmu_page *sp = sptep_page(sptep);
+	const unsigned int first = (sptep - sp->spt) & ~(PREFETCH - 1);
+
+	/* What the host maps may be on its way out. */
+	if (vcpu->kvm->mmu_invalidate_in_progress)
+		return;
+	if (sp->source)
+		prefetch_shadow(vcpu, fault->slot, sp, first);
+	else
+		prefetch_direct(vcpu, fault->slot, sp, first, fault->pta);
 }
 
 /* ---- mapping a page ----------------------------------------------------- */
@@ -895,8 +945,8 @@ static int shadow_map(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 	set_leaf(vcpu, fault, sptep,
 		 mmu_make_spte(fault, fault->page.pfn &
 			       ~(KVM_PAGES_PER_LEVEL(fault->level) - 1), pta));
-	if (sptep_page(sptep)->source && fault->level == PT_LEVEL_4K)
-		prefetch_around(vcpu, fault->slot, sptep);
+	if (fault->level == PT_LEVEL_4K)
+		prefetch_around(vcpu, fault, sptep);
 	vcpu->stat.pf_fixed++;
 	return 1;
 }
@@ -925,11 +975,8 @@ static int shadow_mmio(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 	if (gen == kvm->mmu.mmio_gen && !vcpu->mmu.root->role.invalid) {
 		mmu_reclaim_pages(kvm);
 		sptep = shadow_walk(vcpu, fault);
-		if (sptep && spte_present(*sptep)) {
-			mmu_drop_entry(kvm, sptep_page(sptep), sptep);
-			kvm_mmu_flush(kvm);
-		}
 		if (sptep) {
+			drop_entry(kvm, sptep_page(sptep), sptep);
 			set_source(fault, sptep_page(sptep), sptep);
 			WRITE_ONCE(*sptep, mmu_mmio_spte(kvm));
 		}
@@ -1086,34 +1133,80 @@ int mmu_shadow_page_fault(struct kvm_vcpu *vcpu, u64 gva, u32 error_code)
 
 /* ---- INVLPG ------------------------------------------------------------- */
 
-/* True: other vCPUs may have the translation cached. */
-static bool invalidate(struct kvm_vcpu *vcpu, u64 gva)
+static void invalidate(struct kvm_vcpu *vcpu, u64 gva)
 {
 	u64 *sptep = shadow_find(vcpu, gva);
 	struct kvm_mmu_page *sp = sptep_page(sptep);
-	bool present = spte_present(*sptep);
+	struct kvm *kvm = vcpu->kvm;
 
-	if (!sp->unsync || !*sptep ||
-	    !entry_changed(sp, sptep - sp->spt))
-		return false;
-	mmu_drop_entry(vcpu->kvm, sp, sptep);
-	return present && vcpu->kvm->nr_vcpus > 1;
+	if (!sp->unsync || !*sptep || !entry_changed(sp, sptep - sp->spt))
+		return;
+	if (alone(kvm))
+		mmu_drop_entry(kvm, sp, sptep);	/* and the caller flushes */
+	else
+		drop_entry(kvm, sp, sptep);
 }
 
 void mmu_shadow_invlpg(struct kvm_vcpu *vcpu, u64 gva)
 {
 	struct kvm *kvm = vcpu->kvm;
-	int idx;
 
 	if (vcpu->mmu.root) {
-		idx = srcu_read_lock(&kvm->srcu);
 		spin_lock(&kvm->mmu_lock);
-		if (invalidate(vcpu, gva))
-			kvm_mmu_flush(kvm);
+		invalidate(vcpu, gva);
 		spin_unlock(&kvm->mmu_lock);
-		srcu_read_unlock(&kvm->srcu, idx);
 	}
 	preempt_disable();
 	backend->flush_tlb_gva(vcpu, gva);
 	preempt_enable();
+}
+
+/* ---- with interrupts disabled ------------------------------------------- */
+
+/*
+ * What the inner loop of the vCPU can do without leaving it. Whoever holds
+ * mmu_lock may be waiting for this CPU to take an interrupt: it is only tried
+ * for. False: nothing was done.
+ */
+
+static bool switch_root(struct kvm_vcpu *vcpu, unsigned long cr3)
+{
+	const gfn_t gfn = (cr3 & SPTE_ADDR) >> PAGE_SHIFT;
+	struct kvm_mmu_page *old = vcpu->mmu.root, *root = old;
+	struct kvm *kvm = vcpu->kvm;
+
+	if (!list_empty(&kvm->mmu.unsync) || old->role.invalid)
+		return false;
+	if (gfn != old->gfn)
+		root = mmu_page_find(kvm, gfn, old->role);
+	if (!root || !root->slot)
+		return false;
+	old->root_count--;
+	root->root_count++;
+	vcpu->mmu.root = root;
+	vcpu->mmu.paging.cr3 = cr3;
+	if (alone(kvm))
+		kvm->mmu.stale = false;
+	return true;
+}
+
+bool kvm_mmu_try_new_cr3(struct kvm_vcpu *vcpu, unsigned long cr3, hpa_t *root)
+{
+	bool done;
+
+	if (!vcpu->mmu.root || !spin_trylock(&vcpu->kvm->mmu_lock))
+		return false;
+	done = switch_root(vcpu, cr3);
+	*root = __pa(vcpu->mmu.root->spt);
+	spin_unlock(&vcpu->kvm->mmu_lock);
+	return done;
+}
+
+bool kvm_mmu_try_invlpg(struct kvm_vcpu *vcpu, u64 gva)
+{
+	if (!vcpu->mmu.root || !spin_trylock(&vcpu->kvm->mmu_lock))
+		return false;
+	invalidate(vcpu, gva);
+	spin_unlock(&vcpu->kvm->mmu_lock);
+	return true;
 }

@@ -1977,6 +1977,49 @@ static void do_vmcall(struct kvm_vcpu *vcpu)
 		vcpu->regs[VCPU_RAX] = (u32)vcpu->regs[VCPU_RAX];
 }
 
+/* Outside of 64-bit mode an operand is the lower half of its register. */
+static unsigned long mov_operand(struct kvm_vcpu *vcpu, int gpr)
+{
+	unsigned long value = kvm_reg_read(vcpu, gpr);
+
+	return !(value >> 32) || is_64bit_mode(vcpu) ? value : (u32)value;
+}
+
+/* Without EPT, a switch between tables that are all known. */
+static bool do_mov_to_cr3(struct vcpu_vmx *vmx)
+{
+	const unsigned long qual = exit_qualification(vmx);
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+	unsigned long cr3;
+	hpa_t root;
+
+	if (kvm_caps.ept || QUAL_CR_TYPE(qual) != CR_TYPE_MOV_TO ||
+	    QUAL_CR_NUMBER(qual) != 3 || !is_long_mode(vcpu))
+		return false;
+	cr3 = mov_operand(vcpu, QUAL_CR_GPR(qual));
+	if ((cr3 & vcpu->reserved_gpa_bits) ||
+	    !kvm_mmu_try_new_cr3(vcpu, cr3, &root))
+		return false;
+	vcpu->stat.cr_exits++;
+	vcpu->cr3 = cr3;
+	vcpu->regs_avail |= BIT(VCPU_CR3);
+	vmcs_writel(GUEST_CR3, root);
+	vcpu->stat.tlb_flush++;
+	vmx_flush_tlb_guest(vcpu);
+	return true;
+}
+
+static bool do_invlpg(struct vcpu_vmx *vmx)
+{
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+	const u64 gva = exit_qualification(vmx);
+
+	if (kvm_caps.ept || !kvm_mmu_try_invlpg(vcpu, gva))
+		return false;
+	vmx_flush_tlb_gva(vcpu, gva);
+	return true;
+}
+
 static bool fast_gp(struct vcpu_vmx *vmx)
 {
 	kvm_queue_exception_e(&vmx->vcpu, X86_TRAP_GP, 0);
@@ -1985,9 +2028,10 @@ static bool fast_gp(struct vcpu_vmx *vmx)
 }
 
 /*
- * Exits that need neither interrupts nor memory stay in the inner loop: true
- * when this one is dealt with and the guest may go on at once. An interrupt
- * that comes meanwhile is pending, and makes the next entry exit at once.
+ * Exits that need neither interrupts nor memory that is not at hand stay in
+ * the inner loop: true when this one is dealt with and the guest may go on at
+ * once. An interrupt that comes meanwhile is pending, and makes the next entry
+ * exit at once.
  */
 static bool fast_exit(struct vcpu_vmx *vmx)
 {
@@ -2010,6 +2054,14 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 		break;
 	case EXIT_REASON_VMCALL:
 		do_vmcall(vcpu);
+		break;
+	case EXIT_REASON_CR_ACCESS:
+		if (!do_mov_to_cr3(vmx))
+			return false;
+		break;
+	case EXIT_REASON_INVLPG:
+		if (!do_invlpg(vmx))
+			return false;
 		break;
 	default:
 		return false;
@@ -2320,14 +2372,6 @@ static int lmsw(struct kvm_vcpu *vcpu, unsigned long msw)
 	msw |= cr0 & X86_CR0_PE;
 	return complete_or_gp(vcpu,
 			      kvm_set_cr0(vcpu, (cr0 & ~bits) | (msw & bits)));
-}
-
-/* Outside of 64-bit mode an operand is the lower half of its register. */
-static unsigned long mov_operand(struct kvm_vcpu *vcpu, int gpr)
-{
-	unsigned long value = kvm_reg_read(vcpu, gpr);
-
-	return is_64bit_mode(vcpu) ? value : (u32)value;
 }
 
 static int handle_cr_access(struct kvm_vcpu *vcpu)

@@ -479,6 +479,7 @@ struct kvm_backend {
 	int (*hardware_setup)(void);
 	void (*hardware_unsetup)(void);
 	void (*report)(void);		/* one log line, once all is well */
+	const struct attribute_group **sysfs_groups;	/* of /dev/kvm's device */
 	/* On one CPU, preemption disabled (hotplug thread or IPI). */
 	int (*cpu_enable)(void);
 	void (*cpu_disable)(void);

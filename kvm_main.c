@@ -1514,8 +1514,10 @@ static void release_memory(void)
 
 static int __init register_device(void)
 {
-	int r = misc_register(&kvm_device);
+	int r;
 
+	kvm_device.groups = backend->sysfs_groups;
+	r = misc_register(&kvm_device);
 	if (r == -EBUSY)
 		pr_err("/dev/kvm belongs to another module or to the kernel\n");
 	else if (r)

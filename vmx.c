@@ -2939,6 +2939,7 @@ static int __init vmx_hardware_setup(void)
 
 static void vmx_hardware_unsetup(void)
 {
+	vmcsinfo_exit();
 	compat_unregister_emergency(emergency_clear);
 	vmx_mitigations_unsetup();
 	vmx_regions_free();
@@ -2949,6 +2950,7 @@ const struct kvm_backend vmx_backend = {
 	.hardware_setup = vmx_hardware_setup,
 	.hardware_unsetup = vmx_hardware_unsetup,
 	.report = vmx_caps_report,
+	.sysfs_groups = vmcsinfo_groups,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,
 	.vm_init = vmx_vm_init,

@@ -48,4 +48,12 @@ void vmx_cpu_off(void);
 void *vmx_alloc_region(int cpu, gfp_t gfp);
 void vmx_free_region(void *region);
 
+/* ---- vmcsinfo.c --------------------------------------------------------- */
+
+struct attribute_group;
+
+/* The file `vmcsinfo` of /dev/kvm's device. */
+extern const struct attribute_group *vmcsinfo_groups[];
+void vmcsinfo_exit(void);	/* nobody has the file open any more */
+
 #endif

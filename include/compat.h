@@ -490,6 +490,14 @@ extern enum compat_l1d_flush l1tf_vmx_mitigation;
 extern bool itlb_multihit_kvm_mitigation;
 #endif
 
+/* ---- sysfs -------------------------------------------------------------- */
+
+#ifdef HAVE_CONST_BIN_ATTRIBUTE
+#define COMPAT_BIN_ATTR	const struct bin_attribute
+#else
+#define COMPAT_BIN_ATTR	struct bin_attribute
+#endif
+
 #endif /* !__ASSEMBLER__ */
 
 #endif /* KVM_COMPAT_H */

@@ -22,6 +22,7 @@
 #include <linux/rcupdate.h>
 #include <linux/shrinker.h>
 #include <linux/syscore_ops.h>
+#include <linux/sysfs.h>
 #include <linux/vmstat.h>
 #include <asm/entry-common.h>
 #include <asm/idtentry.h>
@@ -98,6 +99,18 @@
 
 //? HAVE_EVENTFD_SIGNAL_ONE_ARG eventfd_signal_mask
 	eventfd_signal((struct eventfd_ctx *)NULL);
+
+//? HAVE_CONST_BIN_ATTRIBUTE
+	extern ssize_t show(struct file *file, struct kobject *kobj,
+			    const struct bin_attribute *attr, char *buf,
+			    loff_t offset, size_t count);
+	struct bin_attribute attr = { .read = show };
+	const struct attribute_group group = {
+		.bin_attrs = (const struct bin_attribute *const *)NULL,
+	};
+
+	(void)attr;
+	(void)group;
 
 //? HAVE_KVM_RUN_UNSAFE_NAMES
 	(void)((struct kvm_run *)NULL)->immediate_exit__unsafe;

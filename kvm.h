@@ -262,13 +262,11 @@ struct kvm {
 	/* Time. */
 	u64 tsc_khz;			/* default of new vCPUs */
 	raw_spinlock_t tsc_lock;	/* what follows: TSC synchronisation */
-	u64 last_tsc_write;		/* value a monitor wrote */
-	u64 last_tsc_host;		/* the host's TSC then, scaled */
-	u64 last_tsc_khz;
+	u64 last_tsc_khz;		/* of the vCPU that a monitor set last */
 	u64 last_tsc_offset;
-	u64 clock_base_ns;		/* the moment: host's boot time */
-	u64 clock_base_tsc;		/* ... and host's TSC */
-	u64 clock_offset;		/* from boot time to the guest's clock */
+	u64 clock_base_ns;		/* the moment: kvmclock */
+	u64 clock_base_tsc;		/* ... and the host's TSC */
+	struct mutex clock_lock;	/* around a change of those two */
 
 	struct kvm_vm_stats stat;
 	struct dentry *debugfs;
@@ -384,6 +382,7 @@ struct kvm_vcpu {
 	u64 tsc_khz;			/* the guest's frequency */
 	u64 tsc_offset;
 	u64 tsc_ratio;			/* backend's fixed-point; 0: none */
+	bool clock_stopped;		/* tell the guest that it was paused */
 
 	/* The processor model. */
 	int nr_cpuid;
@@ -811,20 +810,31 @@ int kvm_emulate_halt(struct kvm_vcpu *vcpu);
 int kvm_internal_error(struct kvm_vcpu *vcpu, u32 suberror, int ndata,
 		       const u64 *data);
 
-/* Guest time. */
-u64 kvm_read_guest_tsc(struct kvm_vcpu *vcpu);
-u64 kvm_scale_tsc(struct kvm_vcpu *vcpu, u64 tsc);
-void kvm_write_guest_tsc(struct kvm_vcpu *vcpu, u64 value, bool host);
-int kvm_set_tsc_khz(struct kvm_vcpu *vcpu, u64 khz);
+/* ---- clock.c: guest time ------------------------------------------------ */
 
-/* ---- clock.c: kvmclock -------------------------------------------------- */
+u64 kvm_read_guest_tsc(struct kvm_vcpu *vcpu);
+u64 kvm_scale_tsc(const struct kvm_vcpu *vcpu, u64 tsc);
+void kvm_write_guest_tsc(struct kvm_vcpu *vcpu, u64 value, bool host);
+/* `khz` 0: the host's. -EINVAL: the processor cannot make that frequency. */
+int kvm_set_tsc_khz(struct kvm_vcpu *vcpu, u64 khz);
+/* ... of vCPUs that are yet to be created. */
+int kvm_set_default_tsc_khz(struct kvm *kvm, u64 khz);
+/* KVM_HAS_DEVICE_ATTR and its kin on a vCPU; -ENXIO: no such attribute. */
+int kvm_has_vcpu_attr(struct kvm_vcpu *vcpu,
+		      const struct kvm_device_attr *attr);
+int kvm_get_vcpu_attr(struct kvm_vcpu *vcpu,
+		      const struct kvm_device_attr *attr);
+int kvm_set_vcpu_attr(struct kvm_vcpu *vcpu,
+		      const struct kvm_device_attr *attr);
 
 void kvm_clock_setup(void);		/* module load: is it offered? */
 void kvm_clock_init(struct kvm *kvm);
-void kvm_clock_suspend(void);
-void kvm_clock_resume(struct kvm *kvm);
-u64 kvm_clock_get(struct kvm *kvm);	/* ns */
-void kvm_clock_set(struct kvm *kvm, u64 ns);
+void kvm_clock_suspend(void);		/* of the host; no task runs */
+void kvm_clock_resume(void);
+u32 kvm_clock_flags(void);		/* KVM_CLOCK_*: what can be told */
+void kvm_clock_get(struct kvm *kvm, struct kvm_clock_data *data);
+int kvm_clock_set(struct kvm *kvm, const struct kvm_clock_data *data);
+int kvm_clock_note_pause(struct kvm_vcpu *vcpu);	/* KVM_KVMCLOCK_CTRL */
 void kvm_clock_update(struct kvm_vcpu *vcpu);	/* kvm->srcu held, both */
 void kvm_clock_write_wall(struct kvm_vcpu *vcpu);
 

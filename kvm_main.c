@@ -327,7 +327,6 @@ static struct kvm *vm_create(void)
 	kvm->max_vcpu_id = KVM_MAX_VCPU_ID;
 	kvm->identity_map_addr = DEFAULT_IDENTITY_MAP;
 	kvm->tsc_khz = tsc_khz;
-	raw_spin_lock_init(&kvm->tsc_lock);
 	kvm_clock_init(kvm);
 	kvm_mmu_vm_init(kvm);
 	r = backend->vm_init(kvm);
@@ -498,7 +497,7 @@ static int cap_nr_vcpus(void)
 
 static int cap_adjust_clock(void)
 {
-	return kvm_caps.kvmclock ? KVM_CLOCK_TSC_STABLE : 0;
+	return kvm_clock_flags();
 }
 
 static int cap_tsc_control(void)
@@ -553,6 +552,9 @@ static const struct {
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_ADJUST_CLOCK, .get = cap_adjust_clock },
+	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
+	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
+	{ KVM_CAP_VM_TSC_CONTROL, .get = cap_tsc_control },
 };
 
 static long check_extension(unsigned long cap)
@@ -871,22 +873,23 @@ static long vm_enable_cap(struct kvm *kvm, void *arg)
 
 static long vm_get_clock(struct kvm *kvm, void *arg)
 {
-	*(struct kvm_clock_data *)arg = (struct kvm_clock_data) {
-		.clock = kvm_clock_get(kvm),
-		.flags = kvm_caps.kvmclock ? KVM_CLOCK_TSC_STABLE : 0,
-	};
+	kvm_clock_get(kvm, arg);
 	return 0;
 }
 
 static long vm_set_clock(struct kvm *kvm, void *arg)
 {
-	const struct kvm_clock_data *data = arg;
+	return kvm_clock_set(kvm, arg);
+}
 
-	/* What KVM_GET_CLOCK reported may come back. */
-	if (data->flags & ~KVM_CLOCK_TSC_STABLE)
-		return -EINVAL;
-	kvm_clock_set(kvm, data->clock);
-	return 0;
+static long vm_get_tsc_khz(struct kvm *kvm, void *arg)
+{
+	return READ_ONCE(kvm->tsc_khz);
+}
+
+static long vm_set_tsc_khz(struct kvm *kvm, void *arg)
+{
+	return kvm_set_default_tsc_khz(kvm, (u32)(unsigned long)arg);
 }
 
 #define VM_ROW(cmd, fn)		{ cmd, 0, { .vm = fn } }
@@ -907,6 +910,8 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_ROW(KVM_ENABLE_CAP, vm_enable_cap),
 	VM_ROW(KVM_GET_CLOCK, vm_get_clock),
 	VM_ROW(KVM_SET_CLOCK, vm_set_clock),
+	VM_ROW_RAW(KVM_GET_TSC_KHZ, vm_get_tsc_khz),
+	VM_ROW_RAW(KVM_SET_TSC_KHZ, vm_set_tsc_khz),
 };
 
 static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -954,6 +959,9 @@ VCPU_HANDLER(set_mp_state)
 VCPU_HANDLER(vcpu_interrupt)
 VCPU_HANDLER(translate)
 VCPU_HANDLER(set_guest_debug)
+VCPU_HANDLER(has_vcpu_attr)
+VCPU_HANDLER(get_vcpu_attr)
+VCPU_HANDLER(set_vcpu_attr)
 
 static long vcpu_get_xsave(struct kvm_vcpu *vcpu, void *arg)
 {
@@ -974,6 +982,11 @@ static long vcpu_get_tsc_khz(struct kvm_vcpu *vcpu, void *arg)
 static long vcpu_set_tsc_khz(struct kvm_vcpu *vcpu, void *arg)
 {
 	return kvm_set_tsc_khz(vcpu, (u32)(unsigned long)arg);
+}
+
+static long vcpu_kvmclock_ctrl(struct kvm_vcpu *vcpu, void *arg)
+{
+	return kvm_clock_note_pause(vcpu);
 }
 
 static long vcpu_get_msrs(struct kvm_vcpu *vcpu, void *arg)
@@ -1116,6 +1129,10 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_ROW(KVM_TRANSLATE, vcpu_translate),
 	VCPU_ROW_RAW(KVM_GET_TSC_KHZ, vcpu_get_tsc_khz),
 	VCPU_ROW_RAW(KVM_SET_TSC_KHZ, vcpu_set_tsc_khz),
+	VCPU_ROW_RAW(KVM_KVMCLOCK_CTRL, vcpu_kvmclock_ctrl),
+	VCPU_ROW(KVM_HAS_DEVICE_ATTR, vcpu_has_vcpu_attr),
+	VCPU_ROW(KVM_GET_DEVICE_ATTR, vcpu_get_vcpu_attr),
+	VCPU_ROW(KVM_SET_DEVICE_ATTR, vcpu_set_vcpu_attr),
 	VCPU_ROW_RAW(KVM_SET_CPUID, vcpu_set_cpuid),
 	VCPU_ROW_RAW(KVM_SET_CPUID2, vcpu_set_cpuid2),
 	VCPU_ROW_RAW(KVM_GET_CPUID2, vcpu_get_cpuid2),
@@ -1451,12 +1468,8 @@ static int kvm_suspend(COMPAT_SYSCORE_PARAM)
 
 static void kvm_resume(COMPAT_SYSCORE_PARAM)
 {
-	struct kvm *kvm;
-
 	enable_this_cpu();
-	/* No other CPU and no task runs: the list is nobody's. */
-	list_for_each_entry(kvm, &kvm_vm_list, list)
-		kvm_clock_resume(kvm);
+	kvm_clock_resume();
 }
 
 COMPAT_DEFINE_SYSCORE(kvm_syscore, kvm_suspend, kvm_resume);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * vcpu.c - one vCPU's life: the run loop, the event queue and injection,
- * control and debug registers as instructions see them, guest time.
+ * control and debug registers as instructions see them.
  *
  * The path of an exit is kvm_vcpu_run() > run_loop() > vcpu_enter_guest() >
  * backend->run() and back; everything else in this file hangs off it. Knows
@@ -9,13 +9,11 @@
  * throughout, but for the functions that create and destroy it.
  *
  * SDM: "Interrupt and Exception Handling", "Control Registers", "Debug
- * Registers", "Time-Stamp Counter".
+ * Registers".
  */
-#include <linux/math64.h>
 #include <linux/sched/signal.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/api.h>
-#include <asm/tsc.h>
 
 #include "include/compat.h"
 #include "kvm.h"
@@ -830,88 +828,6 @@ unsigned long kvm_get_dr(struct kvm_vcpu *vcpu, int dr)
 	default:
 		return vcpu->dr7;
 	}
-}
-
-/* ---- guest time --------------------------------------------------------- */
-
-u64 kvm_scale_tsc(struct kvm_vcpu *vcpu, u64 tsc)
-{
-	if (!vcpu->tsc_ratio)
-		return tsc;
-	return mul_u64_u64_shr(tsc, vcpu->tsc_ratio,
-			       kvm_caps.tsc_ratio_frac_bits);
-}
-
-u64 kvm_read_guest_tsc(struct kvm_vcpu *vcpu)
-{
-	return kvm_scale_tsc(vcpu, rdtsc()) + vcpu->tsc_offset;
-}
-
-/*
- * A monitor that sets several vCPUs to one value, one after the other, means
- * them to run in step: a value that is within a second of where an earlier
- * one has got to takes the same offset. So does 0, which is what a processor
- * begins with that is added to a running VM.
- */
-static bool tsc_write_matches(struct kvm_vcpu *vcpu, u64 value, u64 now)
-{
-	const struct kvm *kvm = vcpu->kvm;
-	u64 expected = kvm->last_tsc_write + kvm_scale_tsc(vcpu, now) -
-		       kvm->last_tsc_host;
-
-	return kvm->last_tsc_khz == vcpu->tsc_khz &&
-	       (!value || (u64)(value - expected + vcpu->tsc_khz * 1000) <
-				2 * vcpu->tsc_khz * 1000);
-}
-
-void kvm_write_guest_tsc(struct kvm_vcpu *vcpu, u64 value, bool host)
-{
-	struct kvm *kvm = vcpu->kvm;
-	u64 now = rdtsc();
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&kvm->tsc_lock, flags);
-	if (host && tsc_write_matches(vcpu, value, now)) {
-		vcpu->tsc_offset = kvm->last_tsc_offset;
-	} else {
-		vcpu->tsc_offset = value - kvm_scale_tsc(vcpu, now);
-		if (host) {
-			kvm->last_tsc_write = value;
-			kvm->last_tsc_host = kvm_scale_tsc(vcpu, now);
-			kvm->last_tsc_khz = vcpu->tsc_khz;
-			kvm->last_tsc_offset = vcpu->tsc_offset;
-		}
-	}
-	raw_spin_unlock_irqrestore(&kvm->tsc_lock, flags);
-	kvm_make_request(vcpu, KVM_REQ_TSC_UPDATE);
-}
-
-/* Without scaling, frequencies this close pass for the host's own. */
-#define TSC_TOLERANCE_PPM	250
-
-/* `khz` 0: the host's. -EINVAL: the processor cannot make that frequency. */
-int kvm_set_tsc_khz(struct kvm_vcpu *vcpu, u64 khz)
-{
-	u64 host = tsc_khz, ratio;
-
-	if (!khz)
-		khz = host;
-	if (khz > U32_MAX)
-		return -EINVAL;
-	if (abs((s64)(khz - host)) <= div_u64(host * TSC_TOLERANCE_PPM, 1000000)) {
-		ratio = 0;
-	} else {
-		if (!kvm_caps.tsc_scaling)
-			return -EINVAL;
-		ratio = mul_u64_u32_div(1ull << kvm_caps.tsc_ratio_frac_bits,
-					khz, host);
-		if (!ratio || ratio > kvm_caps.tsc_ratio_max)
-			return -EINVAL;
-	}
-	vcpu->tsc_khz = khz;
-	vcpu->tsc_ratio = ratio;
-	kvm_make_request(vcpu, KVM_REQ_TSC_UPDATE);
-	return 0;
 }
 
 /* ---- creation and reset ------------------------------------------------- */

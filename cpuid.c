@@ -458,15 +458,6 @@ static void add_extended(void)
 		add_address_sizes();
 }
 
-int kvm_cpuid_setup(void)
-{
-	nr_supported = 0;
-	add_basic();
-	add_kvm();
-	add_extended();
-	return 0;
-}
-
 int kvm_get_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 *nent)
 {
 	if (*nent < nr_supported)
@@ -721,28 +712,31 @@ static bool is_intel(struct kvm_vcpu *vcpu)
 	       e->ecx == 0x6c65746e;
 }
 
-static u32 offered_reg(u32 leaf, u32 index, enum cpuid_reg reg)
+static u32 offered_flags;	/* of a processor that has all there is */
+
+static u32 find_offered_flags(void)
 {
-	u32 i;
+	u32 flags = 0, i;
+	int row;
 
 	for (i = 0; i < nr_supported; i++)
-		if (supported[i].function == leaf &&
-		    supported[i].index == index)
-			return *entry_reg(&supported[i], reg);
-	return 0;
+		for (row = 0; row < ARRAY_SIZE(flag_rows); row++)
+			if (supported[i].function == flag_rows[row].leaf &&
+			    supported[i].index == flag_rows[row].index &&
+			    *entry_reg(&supported[i], flag_rows[row].reg) &
+					flag_rows[row].bit)
+				flags |= flag_rows[row].flag;
+	return flags;
 }
 
-/* The flags of a processor that has all that there is. */
-static u32 offered_flags(void)
+int kvm_cpuid_setup(void)
 {
-	u32 flags = 0;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(flag_rows); i++)
-		if (offered_reg(flag_rows[i].leaf, flag_rows[i].index,
-				flag_rows[i].reg) & flag_rows[i].bit)
-			flags |= flag_rows[i].flag;
-	return flags;
+	nr_supported = 0;
+	add_basic();
+	add_kvm();
+	add_extended();
+	offered_flags = find_offered_flags();
+	return 0;
 }
 
 /*
@@ -764,13 +758,13 @@ static u32 find_flags(struct kvm_vcpu *vcpu)
 		if (e && *entry_reg(e, flag_rows[i].reg) & flag_rows[i].bit)
 			flags |= flag_rows[i].flag;
 	}
-	return flags & (offered_flags() | ~HARDWARE_FLAGS);
+	return flags & (offered_flags | ~HARDWARE_FLAGS);
 }
 
 /* Before it has a model, a vCPU takes whatever some model could have. */
 static unsigned long find_cr4_reserved(const struct kvm_vcpu *vcpu)
 {
-	u32 flags = vcpu->nr_cpuid ? vcpu->cpuid_features : offered_flags();
+	u32 flags = vcpu->nr_cpuid ? vcpu->cpuid_features : offered_flags;
 	unsigned long allowed = CR4_ALWAYS;
 	int i;
 

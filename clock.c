@@ -18,6 +18,7 @@
  * TSCs of the vCPUs in step.
  */
 #include <linux/ktime.h>
+#include <linux/kvm_para.h>
 #include <linux/math64.h>
 #include <linux/uaccess.h>
 #include <asm/pvclock.h>
@@ -225,6 +226,7 @@ void __init kvm_clock_setup(void)
 {
 	kvm_caps.kvmclock = boot_cpu_has(X86_FEATURE_CONSTANT_TSC) &&
 			    !check_tsc_unstable();
+	kvm_caps.steal_time = IS_ENABLED(CONFIG_SCHED_INFO);
 	host_factor = find_factor((u64)tsc_khz << KHZ_FRACTION);
 }
 
@@ -477,5 +479,23 @@ int kvm_clock_note_pause(struct kvm_vcpu *vcpu)
 		return -EINVAL;
 	vcpu->clock_stopped = true;
 	kvm_make_request(vcpu, KVM_REQ_CLOCK_UPDATE);
+	return 0;
+}
+
+/* Tell the guest what the time was when its TSC had a value. */
+long kvm_clock_pairing(struct kvm_vcpu *vcpu, gpa_t gpa, u64 type)
+{
+	struct kvm_clock_pairing pairing = { };
+	struct clock_sample sample;
+	u32 nsec;
+
+	if (type != KVM_CLOCK_PAIRING_WALLCLOCK || !clock_is_exact())
+		return -KVM_EOPNOTSUPP;
+	take_sample(&sample);
+	pairing.sec = div_u64_rem(sample.real, NSEC_PER_SEC, &nsec);
+	pairing.nsec = nsec;
+	pairing.tsc = kvm_scale_tsc(vcpu, sample.tsc) + vcpu->tsc_offset;
+	if (kvm_write_guest(vcpu, gpa, &pairing, sizeof(pairing)))
+		return -KVM_EFAULT;
 	return 0;
 }

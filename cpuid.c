@@ -99,6 +99,10 @@ struct feature_row {
 			 BIT(KVM_FEATURE_CLOCKSOURCE2) |	\
 			 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT))
 
+/* The flushes that a preempted vCPU is spared: that it is, it tells there. */
+#define STEAL_TIME	(BIT(KVM_FEATURE_STEAL_TIME) |			\
+			 BIT(KVM_FEATURE_PV_TLB_FLUSH))
+
 static const struct feature_row feature_rows[] = {
 	{ 1, 0, ECX, KERNEL(XMM3),
 	  F(XMM3) | F(PCLMULQDQ) | F(SSSE3) | F(FMA) | F(CX16) | F(PCID) |
@@ -141,7 +145,7 @@ static const struct feature_row feature_rows[] = {
 	{ 0xd, 1, EAX, KERNEL(XSAVEOPT),
 	  F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1) | F(XSAVES) },
 	{ KVM_CPUID_FEATURES, 0, EAX, RAW, 0,
-	  BIT(KVM_FEATURE_NOP_IO_DELAY) | KVMCLOCK },
+	  BIT(KVM_FEATURE_NOP_IO_DELAY) | KVMCLOCK | STEAL_TIME },
 	{ 0x80000001, 0, ECX, KERNEL(LAHF_LM),
 	  F(LAHF_LM) | F(ABM) | F(3DNOWPREFETCH) },
 	{ 0x80000001, 0, EDX, KERNEL(LM),
@@ -193,6 +197,8 @@ static const struct feature_need feature_needs[] = {
 	  .cap = &kvm_caps.spec_ctrl },
 	{ 0xd, 1, EAX, F(XSAVES), .cap = &kvm_caps.xsaves },
 	{ KVM_CPUID_FEATURES, 0, EAX, KVMCLOCK, .cap = &kvm_caps.kvmclock },
+	{ KVM_CPUID_FEATURES, 0, EAX, STEAL_TIME,
+	  .cap = &kvm_caps.steal_time },
 	{ 0x80000001, 0, EDX, F(RDTSCP), .cap = &kvm_caps.rdtscp },
 };
 
@@ -415,11 +421,11 @@ static void add_basic(void)
 		e->eax = min(max, 0xbu);
 }
 
+/* "KVMK" "VMKV" "M" */
+static const u32 signature[] = { 0x4b4d564b, 0x564b4d56, 0x4d };
+
 static void add_kvm(void)
 {
-	static const u32 signature[] = {
-		0x4b4d564b, 0x564b4d56, 0x4d,	/* "KVMK" "VMKV" "M" */
-	};
 	struct kvm_cpuid_entry2 *e = add_features(KVM_CPUID_SIGNATURE, 0, 0);
 
 	e->eax = KVM_CPUID_FEATURES;
@@ -800,6 +806,27 @@ static void find_xsave_state(struct kvm_vcpu *vcpu)
 			(e->ecx | (u64)e->edx << 32);
 }
 
+/*
+ * A monitor that offers another hypervisor's interface as well has ours at
+ * one of the later ranges.
+ */
+static u32 find_pv_features(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e;
+	int i;
+
+	for (i = 0; i < vcpu->nr_cpuid; i++) {
+		e = &vcpu->cpuid[i];
+		if ((e->function & ~0xff00u) != KVM_CPUID_SIGNATURE ||
+		    e->ebx != signature[0] || e->ecx != signature[1] ||
+		    e->edx != signature[2])
+			continue;
+		e = kvm_find_cpuid(vcpu, e->function | 1, 0);
+		return e ? e->eax : 0;
+	}
+	return 0;
+}
+
 /* Everything that is worked out from the entries, ahead of time. */
 static void model_changed(struct kvm_vcpu *vcpu)
 {
@@ -809,6 +836,7 @@ static void model_changed(struct kvm_vcpu *vcpu)
 	vcpu->maxphyaddr = find_maxphyaddr(vcpu);
 	vcpu->reserved_gpa_bits = ~0ull << vcpu->maxphyaddr;
 	find_xsave_state(vcpu);
+	kvm_pv_cpuid_changed(vcpu, find_pv_features(vcpu));
 	kvm_update_cpuid_runtime(vcpu);
 }
 

@@ -51,6 +51,7 @@
 
 #include "irqchip/irqchip.h"
 #include "mmu.h"
+#include "pv.h"
 #include "stats.h"
 
 #define KVM_MAX_VCPUS_LIMIT	1024
@@ -290,6 +291,7 @@ enum kvm_request {
 	KVM_REQ_TSC_UPDATE,		/* TSC offset or ratio changed */
 	KVM_REQ_CLOCK_UPDATE,		/* write kvmclock's structure */
 	KVM_REQ_WALL_CLOCK,
+	KVM_REQ_STEAL_TIME,		/* ... and its other structures; pv.c */
 	KVM_REQ_DIRTY_LOG,		/* kvm->nr_logging_slots changed */
 	KVM_REQ_EVENT,			/* look for interrupts and APIC events */
 	KVM_REQ_SCAN_IOAPIC,		/* which EOIs must be told changed */
@@ -316,6 +318,7 @@ struct kvm_vcpu_arch_msrs {
 	u64 arch_capabilities;
 	u64 feature_control;
 	u64 system_time, wall_clock;	/* kvmclock: where; clock.c */
+	u64 steal_time, poll_control;	/* pv.c */
 	u64 platform_info, misc_features;
 	u64 ucode_rev;
 	u64 mtrr_def_type;
@@ -383,6 +386,7 @@ struct kvm_vcpu {
 	u64 tsc_offset;
 	u64 tsc_ratio;			/* backend's fixed-point; 0: none */
 	bool clock_stopped;		/* tell the guest that it was paused */
+	struct kvm_vcpu_pv pv;
 
 	/* The processor model. */
 	int nr_cpuid;
@@ -461,7 +465,7 @@ struct kvm_caps {
 	bool apicv;			/* virtual-interrupt delivery, posting */
 	bool tpr_shadow;
 	bool preemption_timer;
-	bool kvmclock;
+	bool kvmclock, steal_time;
 	int host_maxphyaddr;
 };
 extern struct kvm_caps kvm_caps;
@@ -837,6 +841,8 @@ int kvm_clock_set(struct kvm *kvm, const struct kvm_clock_data *data);
 int kvm_clock_note_pause(struct kvm_vcpu *vcpu);	/* KVM_KVMCLOCK_CTRL */
 void kvm_clock_update(struct kvm_vcpu *vcpu);	/* kvm->srcu held, both */
 void kvm_clock_write_wall(struct kvm_vcpu *vcpu);
+/* KVM_HC_CLOCK_PAIRING. 0 or -KVM_E*. kvm->srcu held. */
+long kvm_clock_pairing(struct kvm_vcpu *vcpu, gpa_t gpa, u64 type);
 
 /* ---- register access ---------------------------------------------------- */
 

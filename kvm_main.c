@@ -60,6 +60,7 @@ void vcpu_load(struct kvm_vcpu *vcpu)
 
 	preempt_notifier_register(&vcpu->preempt_notifier);
 	backend->vcpu_load(vcpu, cpu);
+	kvm_pv_load(vcpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
 	put_cpu();
 }
@@ -84,6 +85,7 @@ static void vcpu_sched_in(struct preempt_notifier *pn, int cpu)
 
 	WRITE_ONCE(vcpu->preempted, false);
 	backend->vcpu_load(vcpu, cpu);
+	kvm_pv_load(vcpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
 }
 
@@ -95,6 +97,8 @@ static void vcpu_sched_out(struct preempt_notifier *pn,
 	backend->vcpu_put(vcpu);
 	WRITE_ONCE(vcpu->cpu, -1);
 	WRITE_ONCE(vcpu->preempted, task_is_running(current));
+	if (vcpu->preempted)
+		kvm_pv_preempted(vcpu);
 }
 
 static struct preempt_ops vcpu_preempt_ops = {
@@ -554,6 +558,8 @@ static const struct {
 	{ KVM_CAP_ADJUST_CLOCK, .get = cap_adjust_clock },
 	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
 	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
+	{ KVM_CAP_ENABLE_CAP, 1 },
+	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
 	{ KVM_CAP_VM_TSC_CONTROL, .get = cap_tsc_control },
 };
 
@@ -989,6 +995,21 @@ static long vcpu_kvmclock_ctrl(struct kvm_vcpu *vcpu, void *arg)
 	return kvm_clock_note_pause(vcpu);
 }
 
+static long vcpu_enable_cap(struct kvm_vcpu *vcpu, void *arg)
+{
+	const struct kvm_enable_cap *cap = arg;
+
+	if (cap->flags)
+		return -EINVAL;
+	switch (cap->cap) {
+	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
+		vcpu->pv.enforced = cap->args[0];
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
 static long vcpu_get_msrs(struct kvm_vcpu *vcpu, void *arg)
 {
 	return msr_batch(vcpu, raw_user_ptr(arg), get_one_msr, true);
@@ -1129,6 +1150,7 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_ROW(KVM_TRANSLATE, vcpu_translate),
 	VCPU_ROW_RAW(KVM_GET_TSC_KHZ, vcpu_get_tsc_khz),
 	VCPU_ROW_RAW(KVM_SET_TSC_KHZ, vcpu_set_tsc_khz),
+	VCPU_ROW(KVM_ENABLE_CAP, vcpu_enable_cap),
 	VCPU_ROW_RAW(KVM_KVMCLOCK_CTRL, vcpu_kvmclock_ctrl),
 	VCPU_ROW(KVM_HAS_DEVICE_ATTR, vcpu_has_vcpu_attr),
 	VCPU_ROW(KVM_GET_DEVICE_ATTR, vcpu_get_vcpu_attr),

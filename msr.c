@@ -473,40 +473,6 @@ static bool valid_arch_capabilities(struct kvm_vcpu *vcpu, u32 index,
 	return !(data & ~(ARCH_CAPS_OF_HOST | ITS_NO));
 }
 
-/* ---- kvmclock ----------------------------------------------------------- */
-
-static int get_system_time(struct kvm_vcpu *vcpu, u32 index, u64 *data,
-			   bool host)
-{
-	*data = vcpu->msr.system_time;
-	return 0;
-}
-
-static int set_system_time(struct kvm_vcpu *vcpu, u32 index, u64 data,
-			   bool host)
-{
-	vcpu->msr.system_time = data;
-	kvm_make_request(vcpu, KVM_REQ_CLOCK_UPDATE);
-	return 0;
-}
-
-static int get_wall_clock(struct kvm_vcpu *vcpu, u32 index, u64 *data,
-			  bool host)
-{
-	*data = vcpu->msr.wall_clock;
-	return 0;
-}
-
-/* A monitor puts back where it was written; that was once, by the guest. */
-static int set_wall_clock(struct kvm_vcpu *vcpu, u32 index, u64 data,
-			  bool host)
-{
-	vcpu->msr.wall_clock = data;
-	if (!host)
-		kvm_make_request(vcpu, KVM_REQ_WALL_CLOCK);
-	return 0;
-}
-
 /* ---- the table ---------------------------------------------------------- */
 
 enum msr_kind {
@@ -543,6 +509,8 @@ struct msr_policy {
 #define CALL(name)	.kind = MSR_CALL, .get = get_##name, .set = set_##name
 #define COMMAND(name)	.kind = MSR_CALL, .get = get_write_only,	\
 			.set = set_##name
+#define PV		.kind = MSR_CALL, .get = kvm_pv_get_msr,	\
+			.set = kvm_pv_set_msr
 #define CONST(val)	.kind = MSR_CONST, .value = (val)
 #define BACKEND		.kind = MSR_BACKEND
 
@@ -625,13 +593,16 @@ static const struct msr_policy policies[] = {
 	  .valid = valid_mc_bank, .needs = KVM_CPUF_MCA },
 
 	/*
-	 * kvmclock (clock.c). QEMU sets these whatever CPUID says, so they
-	 * depend on no bit of it.
+	 * Of guests that know that they are guests (pv.c). QEMU sets some
+	 * whatever CPUID says.
 	 */
-	{ MSR_KVM_WALL_CLOCK, CALL(wall_clock) },
-	{ MSR_KVM_SYSTEM_TIME, CALL(system_time) },
-	{ MSR_KVM_WALL_CLOCK_NEW, CALL(wall_clock), .flags = M_LIST },
-	{ MSR_KVM_SYSTEM_TIME_NEW, CALL(system_time), .flags = M_LIST },
+	{ MSR_KVM_WALL_CLOCK, PV },
+	{ MSR_KVM_SYSTEM_TIME, PV },
+	{ MSR_KVM_WALL_CLOCK_NEW, PV, .flags = M_LIST },
+	{ MSR_KVM_SYSTEM_TIME_NEW, PV, .flags = M_LIST },
+	{ MSR_KVM_STEAL_TIME, PV, .flags = M_LIST,
+	  .cap = &kvm_caps.steal_time },
+	{ MSR_KVM_POLL_CONTROL, PV, .flags = M_LIST },
 
 	/*
 	 * Absent features whose registers guests look at without asking, by

@@ -278,13 +278,16 @@ static void inject_events(struct kvm_vcpu *vcpu)
 
 /* ---- the run loop ------------------------------------------------------- */
 
-static void handle_clock_requests(struct kvm_vcpu *vcpu)
+/* What guests that know of us have in their memory. */
+static void handle_pv_requests(struct kvm_vcpu *vcpu)
 {
 	kvm_vcpu_srcu_lock(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_CLOCK_UPDATE))
 		kvm_clock_update(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_WALL_CLOCK))
 		kvm_clock_write_wall(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_STEAL_TIME))
+		kvm_pv_update_steal_time(vcpu);
 	kvm_vcpu_srcu_unlock(vcpu);
 }
 
@@ -298,7 +301,7 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 		backend->set_tsc(vcpu);
 		kvm_make_request(vcpu, KVM_REQ_CLOCK_UPDATE);
 	}
-	handle_clock_requests(vcpu);
+	handle_pv_requests(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_DIRTY_LOG))
 		backend->set_dirty_logging(vcpu, vcpu->kvm->nr_logging_slots);
 	if (kvm_check_request(vcpu, KVM_REQ_IOAPIC_EOI)) {
@@ -441,7 +444,9 @@ static int run_loop(struct kvm_vcpu *vcpu)
 			return 0;
 		}
 		if (unlikely(__xfer_to_guest_mode_work_pending())) {
+			vcpu->pv.between_insns = true;
 			r = kvm_handle_user_work();
+			vcpu->pv.between_insns = false;
 			if (r)
 				return signal_exit(vcpu, r);
 		}
@@ -852,6 +857,7 @@ void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 	if (!init)
 		vcpu->xcr0 = XFEATURE_MASK_FP;
 	kvm_msr_reset(vcpu, init);
+	kvm_pv_reset(vcpu, init);
 	backend->vcpu_reset(vcpu, init);
 	kvm_update_dr7(vcpu);
 	kvm_update_cpuid_runtime(vcpu);

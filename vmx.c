@@ -16,7 +16,6 @@
  * Exits", "VMX Support for Address Translation".
  */
 #include <linux/bitmap.h>
-#include <linux/kvm_para.h>
 #include <linux/nospec.h>
 #include <linux/smp.h>
 #include <linux/user-return-notifier.h>
@@ -1968,15 +1967,6 @@ static bool wrmsr_is_slow(struct kvm_vcpu *vcpu)
 	return index == MSR_EFER || index == MSR_IA32_XSS;
 }
 
-/* No paravirtual interface is offered: every hypercall is unknown. */
-static void do_vmcall(struct kvm_vcpu *vcpu)
-{
-	vcpu->stat.hypercalls++;
-	vcpu->regs[VCPU_RAX] = vmx_get_cpl(vcpu) ? -KVM_EPERM : -KVM_ENOSYS;
-	if (!is_64bit_mode(vcpu))
-		vcpu->regs[VCPU_RAX] = (u32)vcpu->regs[VCPU_RAX];
-}
-
 /* Outside of 64-bit mode an operand is the lower half of its register. */
 static unsigned long mov_operand(struct kvm_vcpu *vcpu, int gpr)
 {
@@ -2053,7 +2043,8 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 			return fast_gp(vmx);
 		break;
 	case EXIT_REASON_VMCALL:
-		do_vmcall(vcpu);
+		if (!kvm_hypercall_fast(vcpu))
+			return false;
 		break;
 	case EXIT_REASON_CR_ACCESS:
 		if (!do_mov_to_cr3(vmx))
@@ -2251,6 +2242,15 @@ static int inject_gp(struct kvm_vcpu *vcpu)
 static int complete_or_gp(struct kvm_vcpu *vcpu, int fault)
 {
 	return fault ? inject_gp(vcpu) : vmx_skip_instruction(vcpu);
+}
+
+/* One that sleeps. */
+static int handle_vmcall(struct kvm_vcpu *vcpu)
+{
+	kvm_vcpu_srcu_lock(vcpu);
+	kvm_hypercall(vcpu);
+	kvm_vcpu_srcu_unlock(vcpu);
+	return vmx_skip_instruction(vcpu);
 }
 
 static int handle_undefined(struct kvm_vcpu *vcpu)
@@ -2578,8 +2578,8 @@ static int handle_task_switch(struct kvm_vcpu *vcpu)
 
 /*
  * By basic exit reason. 1: resume the guest; 0: kvm_run is filled in, go to
- * user space; negative: errno. CPUID, VMCALL and all MSRs but a few never get
- * here.
+ * user space; negative: errno. CPUID, most hypercalls and all MSRs but a few
+ * never get here.
  */
 static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_EXCEPTION_NMI]		= handle_exception_nmi,
@@ -2604,6 +2604,7 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_VMWRITE]			= handle_undefined,
 	[EXIT_REASON_VMXOFF]			= handle_undefined,
 	[EXIT_REASON_VMXON]			= handle_undefined,
+	[EXIT_REASON_VMCALL]			= handle_vmcall,
 	[EXIT_REASON_CR_ACCESS]			= handle_cr_access,
 	[EXIT_REASON_DR_ACCESS]			= handle_dr_access,
 	[EXIT_REASON_IO_INSTRUCTION]		= handle_io,

@@ -158,10 +158,11 @@ TEST(set_clock)
 TEST(get_clock_tells_the_instant)
 {
 	struct kvm_clock_data data;
-	struct vm *vm = vm_new();
+	struct vcpu *v = clock_start(g_report);
+	struct vm *vm = v->vm;
 	u64 tsc, real;
 
-	vcpu_new(vm, 0);
+	clock_seen(v);
 	if (!(vm_cap(vm, KVM_CAP_ADJUST_CLOCK) & KVM_CLOCK_HOST_TSC))
 		skip("the host's clock is not its TSC");
 	tsc = rdtsc();

@@ -499,6 +499,8 @@ struct kvm_backend {
 	size_t vcpu_size;
 	int (*vcpu_create)(struct kvm_vcpu *vcpu);	/* not loaded; kvm->lock */
 	void (*vcpu_free)(struct kvm_vcpu *vcpu);	/* not loaded */
+	/* Files of its own in the vCPU's folder; it goes before vcpu_free(). */
+	void (*vcpu_debugfs)(struct kvm_vcpu *vcpu, struct dentry *dir);
 	/* Power-on reset, or INIT: hardware state after vcpu_reset(). */
 	void (*vcpu_reset)(struct kvm_vcpu *vcpu, bool init);
 

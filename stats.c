@@ -4,7 +4,8 @@
  *
  *	kvm/<counter>			sum over all VMs
  *	kvm/<pid>-<fd>/<counter>	of one VM, or summed over its vCPUs
- *	kvm/<pid>-<fd>/vcpu<id>/stats	all counters of one vCPU, one a line
+ *	kvm/<pid>-<fd>/vcpu<id>/stats	all counters of one vCPU, one a line;
+ *					beside it, the backend's own files
  *	kvm/vmx_ops			VMREADs, VMWRITEs, RDMSRs, WRMSRs so far,
  *					in a build with KVM_COUNT_OPS
  *
@@ -235,6 +236,7 @@ void kvm_stats_vcpu_create(struct kvm_vcpu *vcpu)
 	vcpu->debugfs = debugfs_create_dir(name, vcpu->kvm->debugfs);
 	debugfs_create_file("stats", 0444, vcpu->debugfs, vcpu,
 			    &vcpu_stats_fops);
+	backend->vcpu_debugfs(vcpu, vcpu->debugfs);
 }
 
 int kvm_stats_init(void)

@@ -20,6 +20,7 @@
 
 /* Failure of `insn` on `operand`, a field or an address. Faulted, or VMfail. */
 void vmx_insn_failed(const char *insn, u64 operand, bool faulted);
+const char *vmx_insn_error_string(u32 error);
 
 /*
  * A build with KVM_COUNT_OPS counts what real processors charge most for, so
@@ -125,6 +126,18 @@ failed:
 faulted:
 	vmx_insn_failed("vmread", field, true);
 	return 0;
+}
+
+/* Of a field that there may not be, and where a failure is no news. */
+static inline unsigned long vmread_or_0(unsigned long field)
+{
+	unsigned long value = 0;
+
+	asm volatile("1: vmread %[field], %[value]\n"
+		     "2:\n\t"
+		     _ASM_EXTABLE(1b, 2b)
+		     : [value] "+r" (value) : [field] "r" (field) : "cc");
+	return value;
 }
 
 static __always_inline void vmwrite(unsigned long field, unsigned long value)

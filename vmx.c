@@ -32,6 +32,7 @@
 #include "kvm.h"
 #include "vmcs.h"
 #include "vmx_caps.h"
+#include "vmx_explain.h"
 #include "vmx_mitigations.h"
 #include "vmx_rmode.h"
 #include "vmx_vcpu.h"
@@ -81,6 +82,12 @@ static const char * const insn_errors[] = {
 	VMX_INSN_ERRORS(VMX_INSN_ERROR_STRING)
 };
 
+const char *vmx_insn_error_string(u32 error)
+{
+	return error < ARRAY_SIZE(insn_errors) && insn_errors[error] ?
+		insn_errors[error] : "unknown error";
+}
+
 /* Only a bug of ours, or VMX turned off under us by a reboot, leads here. */
 void vmx_insn_failed(const char *insn, u64 operand, bool faulted)
 {
@@ -90,15 +97,9 @@ void vmx_insn_failed(const char *insn, u64 operand, bool faulted)
 	if (compat_rebooting())
 		return;
 	if (!faulted) {
-		/* Plain VMREAD: an error here must not come back here. */
-		asm volatile("1: vmread %1, %0\n"
-			     "2:\n\t"
-			     _ASM_EXTABLE(1b, 2b)
-			     : "+r" (error)
-			     : "r" ((unsigned long)VM_INSTRUCTION_ERROR)
-			     : "cc");
-		why = error < ARRAY_SIZE(insn_errors) && insn_errors[error] ?
-			insn_errors[error] : "unknown error";
+		/* An error here must not come back here. */
+		error = vmread_or_0(VM_INSTRUCTION_ERROR);
+		why = vmx_insn_error_string(error);
 	}
 	pr_err_ratelimited("kvm: %s of %#llx failed: %s (%lu)\n", insn, operand,
 			   why, error);
@@ -2634,6 +2635,7 @@ static int fail_entry(struct kvm_vcpu *vcpu, u64 reason)
 {
 	struct kvm_run *run = vcpu->run;
 
+	vmx_explain_failure(vcpu, reason);
 	/* The event that was to go in goes in next time, if there is one. */
 	vmx_cancel_injection(vcpu);
 	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
@@ -2960,6 +2962,7 @@ const struct kvm_backend vmx_backend = {
 	.vcpu_size = sizeof(struct vcpu_vmx),
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_free = vmx_vcpu_free,
+	.vcpu_debugfs = vmx_explain_debugfs,
 	.vcpu_reset = vmx_vcpu_reset,
 	.vcpu_load = vmx_vcpu_load,
 	.vcpu_put = vmx_vcpu_put,

@@ -333,6 +333,9 @@ enum vmx_insn_error {
  * SDM, appendix "VMX Capability Reporting Facility". Numbers are those of
  * <asm/msr-index.h>, save what older ones lack.
  */
+#ifndef MSR_IA32_VMX_PROCBASED_CTLS3
+#define MSR_IA32_VMX_PROCBASED_CTLS3	0x00000492
+#endif
 #ifndef MSR_IA32_VMX_EXIT_CTLS2
 #define MSR_IA32_VMX_EXIT_CTLS2		0x00000493
 #endif

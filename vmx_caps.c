@@ -19,9 +19,11 @@
 #include "include/compat.h"
 #include "kvm.h"
 #include "vmcs.h"
+#include "vmx_cap_msrs.h"
 #include "vmx_caps.h"
 
 struct vmx_config vmx_config __ro_after_init;
+struct vmx_caps vmx_host_caps __ro_after_init;
 
 static bool ept = true;
 module_param(ept, bool, 0444);
@@ -107,54 +109,12 @@ static const char * const ctl_titles[] __initconst = {
 	VMX_CONTROLS(VMX_CONTROL_TITLE)
 };
 
-/*
- * What a control word may be: bits of allowed0 must be 1, only bits of
- * allowed1 may be. The "true" MSR tells which default1 bits may be 0 after
- * all; the tertiary word has a 64-bit MSR that gives allowed1 alone.
- */
-struct allowed {
-	u64 zero, one;
-};
-
-static struct allowed __init word_allowed(enum vmx_control_word word)
-{
-	static const struct { u32 msr, true_msr; } msrs[] = {
-		[VMX_WORD_PIN] = { MSR_IA32_VMX_PINBASED_CTLS,
-				   MSR_IA32_VMX_TRUE_PINBASED_CTLS },
-		[VMX_WORD_CPU] = { MSR_IA32_VMX_PROCBASED_CTLS,
-				   MSR_IA32_VMX_TRUE_PROCBASED_CTLS },
-		[VMX_WORD_CPU2] = { MSR_IA32_VMX_PROCBASED_CTLS2 },
-		[VMX_WORD_EXIT] = { MSR_IA32_VMX_EXIT_CTLS,
-				    MSR_IA32_VMX_TRUE_EXIT_CTLS },
-		[VMX_WORD_ENTRY] = { MSR_IA32_VMX_ENTRY_CTLS,
-				     MSR_IA32_VMX_TRUE_ENTRY_CTLS },
-	};
-	struct allowed allowed = { };
-	u64 basic, value = 0;
-	u32 msr;
-
-	if (word >= ARRAY_SIZE(msrs) || !msrs[word].msr)
-		return allowed;
-	rdmsrq(MSR_IA32_VMX_BASIC, basic);
-	msr = msrs[word].msr;
-	if ((basic & VMXCAP_BASIC_TRUE_CTLS) && msrs[word].true_msr)
-		msr = msrs[word].true_msr;
-	if (rdmsrq_safe(msr, &value))
-		return allowed;
-	allowed.zero = lower_32_bits(value);
-	allowed.one = upper_32_bits(value);
-	return allowed;
-}
-
 static int __init negotiate_controls(void)
 {
-	struct allowed allowed[NR_VMX_WORDS];
 	int i;
 
-	for (i = 0; i < NR_VMX_WORDS; i++) {
-		allowed[i] = word_allowed(i);
-		vmx_config.ctl[i] = allowed[i].zero;
-	}
+	for (i = 0; i < NR_VMX_WORDS; i++)
+		vmx_config.ctl[i] = vmx_host_caps.ctl[i].zero;
 	for (i = 0; i < ARRAY_SIZE(wishes); i++) {
 		enum vmx_control ctl = wishes[i].ctl;
 		u64 mask = VMX_CTL_MASK(ctl);
@@ -162,7 +122,7 @@ static int __init negotiate_controls(void)
 
 		if (wishes[i].param && !*wishes[i].param)
 			continue;
-		if (allowed[word].one & mask) {
+		if (vmx_host_caps.ctl[word].one & mask) {
 			vmx_config.ctl[word] |= mask;
 		} else if (wishes[i].need == REQUIRED) {
 			pr_err("kvm: this processor's VT-x lacks \"%s\"\n",
@@ -211,7 +171,7 @@ static void __init settle_controls(void)
 		vmx_config.ctl[VMX_WORD_CPU2] = 0;
 	if (vmx_has(VMX_CTL_CPU2_ENABLE_EPT) ||
 	    vmx_has(VMX_CTL_CPU2_ENABLE_VPID))
-		rdmsrq(MSR_IA32_VMX_EPT_VPID_CAP, cap);
+		cap = vmx_host_caps.ept_vpid;
 	vmx_config.ept_vpid = cap;
 	if (!vpid_usable(cap))
 		drop_control(VMX_CTL_CPU2_ENABLE_VPID);
@@ -343,7 +303,8 @@ int __init vmx_caps_setup(void)
 	r = check_available();
 	if (r)
 		return r;
-	rdmsrq(MSR_IA32_VMX_BASIC, basic);
+	vmx_read_caps(&vmx_host_caps);
+	basic = vmx_host_caps.basic;
 	vmx_config.revision = basic & VMXCAP_BASIC_REVISION;
 	vmx_config.region_size = VMXCAP_BASIC_SIZE(basic);
 	if (vmx_config.region_size > PAGE_SIZE ||
@@ -352,9 +313,9 @@ int __init vmx_caps_setup(void)
 		       vmx_config.region_size, VMXCAP_BASIC_MEMTYPE(basic));
 		return -EOPNOTSUPP;
 	}
-	rdmsrq(MSR_IA32_VMX_CR0_FIXED0, vmx_config.cr0_fixed0);
-	rdmsrq(MSR_IA32_VMX_CR4_FIXED0, vmx_config.cr4_fixed0);
-	rdmsrq(MSR_IA32_VMX_CR4_FIXED1, vmx_config.cr4_fixed1);
+	vmx_config.cr0_fixed0 = vmx_host_caps.cr0_fixed0;
+	vmx_config.cr4_fixed0 = vmx_host_caps.cr4_fixed0;
+	vmx_config.cr4_fixed1 = vmx_host_caps.cr4_fixed1;
 	rdmsrq(MSR_IA32_SYSENTER_CS, vmx_config.host_sysenter_cs);
 	rdmsrq(MSR_IA32_SYSENTER_EIP, vmx_config.host_sysenter_eip);
 	rdmsrq(MSR_IA32_CR_PAT, vmx_config.host_pat);

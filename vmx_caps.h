@@ -9,6 +9,10 @@
 #include <linux/types.h>
 
 #include "vmx.h"
+#include "vmx_checks.h"
+
+/* What the processor allows, whether we use it or not. */
+extern struct vmx_caps vmx_host_caps;
 
 struct vmx_config {
 	u32 revision;			/* VMCS revision identifier */

@@ -12,6 +12,7 @@
 #include "kvm.h"
 #include "vmcs.h"
 #include "vmx_caps.h"
+#include "vmx_explain.h"
 
 /* A VMCS region, and what we know of its contents without asking. */
 struct loaded_vmcs {
@@ -82,6 +83,8 @@ struct vcpu_vmx {
 	bool user_msrs_loaded;
 	u64 user_msr[NR_UMSRS];
 	u64 cstar;
+
+	struct vmx_entry_failure entry_failure;	/* vmx_explain.c */
 };
 
 static inline struct vcpu_vmx *to_vmx(struct kvm_vcpu *vcpu)

@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #include "guest.h"
 
@@ -291,6 +293,33 @@ TEST(run_again_after_shutdown)
  */
 #define INVALID_GUEST_STATE	0x80000021ull
 
+/*
+ * Our driver says in debugfs which rules of the SDM the last failed entry has
+ * broken, and how many entries have failed; Documentation/vmentry-checks.rst.
+ */
+static void explained(struct vcpu *v, int entries, const char *rule)
+{
+	char path[96], text[2048], count[32];
+	size_t n;
+	FILE *f;
+
+	if (kvm_in_tree())
+		return;
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/debug/kvm/%d-%d/vcpu%d/entry_failure", getpid(),
+		 v->vm->fd, v->id);
+	f = fopen(path, "r");
+	if (!f)
+		fail("no %s", path);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = 0;
+	fclose(f);
+	snprintf(count, sizeof(count), "failed entries: %d\n", entries);
+	if (strncmp(text, count, strlen(count)) ||
+	    (rule && !strstr(text, rule)))
+		fail("expected %d, %s: %s", entries, rule, text);
+}
+
 TEST(fail_entry)
 {
 	struct vcpu *v = guest_start(g_ok);
@@ -300,6 +329,7 @@ TEST(fail_entry)
 	/* What segments cannot be entered with is emulated there. */
 	if (!kvm_uses("unrestricted_guest"))
 		skip("the processor has no unrestricted guest");
+	explained(v, 0, NULL);
 	get_sregs(v, &s);
 	s.cs.type = 3;			/* data, in 64-bit mode */
 	s.cs.dpl = 3;
@@ -309,6 +339,7 @@ TEST(fail_entry)
 		EQ(v->run->fail_entry.hardware_entry_failure_reason,
 		   INVALID_GUEST_STATE);
 		CHECK(v->run->fail_entry.cpu < 64);
+		explained(v, i + 1, "\ncs_dpl: ");
 	}
 	/* Put right, the vCPU runs. */
 	vcpu_long(v, g_ok);
@@ -333,6 +364,7 @@ TEST(fail_entry_bad_ldt)
 	EQ(vcpu_run(v), KVM_EXIT_FAIL_ENTRY);
 	EQ(v->run->fail_entry.hardware_entry_failure_reason,
 	   INVALID_GUEST_STATE);
+	explained(v, 1, "\nldtr_type: ");
 	vm_free(v->vm);
 }
 

@@ -209,23 +209,13 @@ static int set_tsc(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 	return 0;
 }
 
-static int get_tsc_adjust(struct kvm_vcpu *vcpu, u32 index, u64 *data,
-			  bool host)
-{
-	*data = vcpu->msr.tsc_adjust;
-	return 0;
-}
-
 /* The monitor restores the register; it restores the counter by itself. */
-static int set_tsc_adjust(struct kvm_vcpu *vcpu, u32 index, u64 data,
-			  bool host)
+static void tsc_adjust_changed(struct kvm_vcpu *vcpu, u64 old, bool host)
 {
-	if (!host && data != vcpu->msr.tsc_adjust) {
-		vcpu->tsc_offset += data - vcpu->msr.tsc_adjust;
-		kvm_make_request(vcpu, KVM_REQ_TSC_UPDATE);
-	}
-	vcpu->msr.tsc_adjust = data;
-	return 0;
+	if (host || vcpu->msr.tsc_adjust == old)
+		return;
+	vcpu->tsc_offset += vcpu->msr.tsc_adjust - old;
+	kvm_make_request(vcpu, KVM_REQ_TSC_UPDATE);
 }
 
 /* ---- what CPUID follows ------------------------------------------------- */
@@ -238,41 +228,39 @@ bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base)
 	       !(base & GENMASK(11, 0) & ~flags);
 }
 
-static int get_apic_base(struct kvm_vcpu *vcpu, u32 index, u64 *data,
-			 bool host)
+static bool valid_apic_base(struct kvm_vcpu *vcpu, u32 index, u64 data,
+			    bool host)
 {
-	*data = vcpu->msr.apic_base;
-	return 0;
+	return kvm_apic_base_valid(vcpu, data);
 }
 
-static int set_apic_base(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
+static void apic_base_changed(struct kvm_vcpu *vcpu, u64 old, bool host)
 {
-	u64 old = vcpu->msr.apic_base;
-
-	if (!kvm_apic_base_valid(vcpu, data))
-		return 1;
-	vcpu->msr.apic_base = data;
-	if ((old ^ data) & MSR_IA32_APICBASE_ENABLE)
+	if ((old ^ vcpu->msr.apic_base) & MSR_IA32_APICBASE_ENABLE)
 		kvm_update_cpuid_runtime(vcpu);
-	return 0;
 }
 
-static int get_xss(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host)
+static bool valid_xss(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 {
-	*data = vcpu->msr.xss;
-	return 0;
+	return !(data & ~(host ? kvm_caps.xss : vcpu->guest_supported_xss));
 }
 
-static int set_xss(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
+static void xss_changed(struct kvm_vcpu *vcpu, u64 old, bool host)
 {
-	if (data & ~(host ? kvm_caps.xss : vcpu->guest_supported_xss))
-		return 1;
-	if (data == vcpu->msr.xss)
-		return 0;
-	vcpu->msr.xss = data;
-	backend->set_msr(vcpu, index, data);
+	if (vcpu->msr.xss == old)
+		return;
+	backend->set_msr(vcpu, MSR_IA32_XSS, vcpu->msr.xss);
 	kvm_update_cpuid_runtime(vcpu);
-	return 0;
+}
+
+static void tsc_aux_changed(struct kvm_vcpu *vcpu, u64 old, bool host)
+{
+	backend->set_msr(vcpu, MSR_TSC_AUX, vcpu->msr.tsc_aux);
+}
+
+static void pat_changed(struct kvm_vcpu *vcpu, u64 old, bool host)
+{
+	backend->set_msr(vcpu, MSR_IA32_CR_PAT, vcpu->msr.pat);
 }
 
 static int get_misc_enable(struct kvm_vcpu *vcpu, u32 index, u64 *data,
@@ -488,7 +476,6 @@ enum msr_kind {
 #define M_DROP_WRITES	BIT(3)	/* ... succeed and do nothing */
 #define M_DROP_GUEST	BIT(4)	/* ... if they are the guest's */
 #define M_CANONICAL	BIT(5)	/* a linear address */
-#define M_TELL		BIT(6)	/* the backend wants to know of writes */
 
 struct msr_policy {
 	u32 index;
@@ -502,6 +489,8 @@ struct msr_policy {
 	bool (*valid)(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host);
 	int (*get)(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host);
 	int (*set)(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host);
+	/* A field was written, be it with the same value. */
+	void (*changed)(struct kvm_vcpu *vcpu, u64 old, bool host);
 };
 
 #define FIELD(member)	.kind = MSR_FIELD,				\
@@ -520,10 +509,11 @@ struct msr_policy {
 static const struct msr_policy policies[] = {
 	/* Time. */
 	{ MSR_IA32_TSC, CALL(tsc), .flags = M_LIST },
-	{ MSR_IA32_TSC_ADJUST, CALL(tsc_adjust), .flags = M_LIST,
+	{ MSR_IA32_TSC_ADJUST, FIELD(tsc_adjust),
+	  .changed = tsc_adjust_changed, .flags = M_LIST,
 	  .needs = KVM_CPUF_TSC_ADJUST },
 	{ MSR_TSC_AUX, FIELD(tsc_aux), .valid = valid_32_bits,
-	  .flags = M_LIST | M_TELL, .cap = &kvm_caps.rdtscp,
+	  .changed = tsc_aux_changed, .flags = M_LIST, .cap = &kvm_caps.rdtscp,
 	  .needs = KVM_CPUF_RDTSCP | KVM_CPUF_RDPID },
 
 	/* System calls and segments. */
@@ -541,7 +531,7 @@ static const struct msr_policy policies[] = {
 
 	/* Memory types. */
 	{ MSR_IA32_CR_PAT, FIELD(pat), .valid = valid_pat,
-	  .flags = M_LIST | M_TELL },
+	  .changed = pat_changed, .flags = M_LIST },
 	{ MSR_MTRRcap, CONST(MTRR_CAP), .needs = KVM_CPUF_MTRR },
 	{ MSR_MTRRdefType, FIELD(mtrr_def_type), .valid = valid_mtrr_def_type,
 	  .flags = M_LIST, .needs = KVM_CPUF_MTRR },
@@ -555,9 +545,11 @@ static const struct msr_policy policies[] = {
 	  .valid = valid_mtrr_var, .flags = M_LIST, .needs = KVM_CPUF_MTRR },
 
 	/* The processor and what it can. */
-	{ MSR_IA32_APICBASE, CALL(apic_base), .needs = KVM_CPUF_APIC },
+	{ MSR_IA32_APICBASE, FIELD(apic_base), .valid = valid_apic_base,
+	  .changed = apic_base_changed, .needs = KVM_CPUF_APIC },
 	{ MSR_IA32_MISC_ENABLE, CALL(misc_enable), .flags = M_LIST },
-	{ MSR_IA32_XSS, CALL(xss), .flags = M_LIST, .cap = &kvm_caps.xsaves,
+	{ MSR_IA32_XSS, FIELD(xss), .valid = valid_xss,
+	  .changed = xss_changed, .flags = M_LIST, .cap = &kvm_caps.xsaves,
 	  .needs = KVM_CPUF_XSAVES },
 	{ MSR_IA32_FEAT_CTL, FIELD(feature_control),
 	  .valid = valid_feature_control, .flags = M_LIST },
@@ -742,11 +734,13 @@ int kvm_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host)
 static int set_field(struct kvm_vcpu *vcpu, const struct msr_policy *p,
 		     u32 index, u64 data, bool host)
 {
+	u64 *field = policy_field(vcpu, p, index), old = *field;
+
 	if (p->valid && !p->valid(vcpu, index, data, host))
 		return 1;
-	*policy_field(vcpu, p, index) = data;
-	if (p->flags & M_TELL)
-		backend->set_msr(vcpu, index, data);
+	*field = data;
+	if (p->changed)
+		p->changed(vcpu, old, host);
 	return 0;
 }
 

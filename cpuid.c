@@ -108,7 +108,7 @@ static const struct feature_row feature_rows[] = {
 	  F(XMM3) | F(PCLMULQDQ) | F(SSSE3) | F(FMA) | F(CX16) | F(PCID) |
 	  F(XMM4_1) | F(XMM4_2) | F(MOVBE) | F(POPCNT) | F(AES) | F(XSAVE) |
 	  F(AVX) | F(F16C) | F(RDRAND),
-	  F(HYPERVISOR) },
+	  F(HYPERVISOR) | F(X2APIC) },
 	{ 1, 0, EDX, KERNEL(FPU),
 	  F(FPU) | F(VME) | F(DE) | F(PSE) | F(TSC) | F(MSR) | F(PAE) |
 	  F(MCE) | F(CX8) | F(APIC) | F(SEP) | F(MTRR) | F(PGE) | F(MCA) |
@@ -666,6 +666,8 @@ static const struct {
 	{ KVM_CPUF_MWAIT,	1, 0, ECX, F(MWAIT) },
 	{ KVM_CPUF_PCID,	1, 0, ECX, F(PCID) },
 	{ KVM_CPUF_XSAVE,	1, 0, ECX, F(XSAVE) },
+	{ KVM_CPUF_X2APIC,	1, 0, ECX, F(X2APIC) },
+	{ KVM_CPUF_TSC_DEADLINE, 1, 0, ECX, F(TSC_DEADLINE_TIMER) },
 	{ KVM_CPUF_APIC,	1, 0, EDX, F(APIC) },
 	{ KVM_CPUF_MTRR,	1, 0, EDX, F(MTRR) },
 	{ KVM_CPUF_MCA,		1, 0, EDX, F(MCA) },

@@ -245,6 +245,10 @@ struct kvm {
 	/* KVM_CAP_X2APIC_API; under lock, before vCPUs as far as it matters. */
 	bool x2apic_format;		/* 32-bit IDs in LAPIC state and MSIs */
 	bool x2apic_no_broadcast;	/* ID FFH is no broadcast to x2APICs */
+	struct kvm_apic_map __rcu *apic_map;	/* apic_bus.c */
+	struct mutex apic_map_lock;
+	atomic_t apic_map_stale;
+	atomic_t nr_lint0_nmi;		/* local APICs with LINT0 as NMI */
 	struct mutex irq_lock;
 	struct srcu_struct irq_srcu;	/* with controllers in the kernel only */
 	struct kvm_irq_routes __rcu *irq_routes;	/* irq_srcu */
@@ -294,6 +298,7 @@ enum kvm_request {
 	KVM_REQ_STEAL_TIME,		/* ... and its other structures; pv.c */
 	KVM_REQ_DIRTY_LOG,		/* kvm->nr_logging_slots changed */
 	KVM_REQ_EVENT,			/* look for interrupts and APIC events */
+	KVM_REQ_APIC_MAP,		/* kvm->apic_map is stale */
 	KVM_REQ_SCAN_IOAPIC,		/* which EOIs must be told changed */
 	KVM_REQ_IOAPIC_EOI,		/* tell the monitor of an EOI */
 	KVM_REQ_VM_DEAD,
@@ -340,7 +345,6 @@ struct kvm_vcpu {
 	enum kvm_vcpu_mode mode;	/* atomic; see kvm_vcpu_kick() */
 	unsigned long requests;		/* bits of enum kvm_request; atomic */
 	struct rcuwait wait;		/* a halted vCPU sleeps here */
-	struct pid __rcu *runner;	/* the thread of the last KVM_RUN */
 	bool preempted;			/* the thread wants its CPU back */
 	struct pid __rcu *pid;		/* of the thread that ran it last */
 	sigset_t sigset;
@@ -375,7 +379,8 @@ struct kvm_vcpu {
 	u8 switch_db_regs;		/* KVM_DEBUGREG_* */
 	struct kvm_vcpu_arch_msrs msr;
 
-	int mp_state;
+	int mp_state;			/* KVM_MP_STATE_* */
+	u64 halt_poll_ns;		/* how long it polls before it sleeps */
 	struct kvm_events ev;
 	struct kvm_lapic *apic;		/* lapic.c; NULL: the monitor has it */
 	u8 eoi_vector;			/* of KVM_REQ_IOAPIC_EOI */
@@ -431,6 +436,8 @@ struct kvm_vcpu {
 #define KVM_CPUF_MWAIT		BIT(14)
 #define KVM_CPUF_RDPID		BIT(15)
 #define KVM_CPUF_FSGSBASE	BIT(16)
+#define KVM_CPUF_X2APIC		BIT(17)
+#define KVM_CPUF_TSC_DEADLINE	BIT(18)
 #define KVM_CPUF_SPEC_CTRL	BIT(19)
 #define KVM_CPUF_INTEL		BIT(20)
 #define KVM_CPUF_TSC_ADJUST	BIT(21)
@@ -610,8 +617,9 @@ struct kvm_backend {
 	void (*apic_eoi_exits)(struct kvm_vcpu *vcpu,
 			       const unsigned long *bitmap);
 	/*
-	 * Fire kvm_apic_hw_timer_fired() when the guest's TSC reaches `tsc`,
-	 * while the vCPU stays loaded. False: too far, or not to be had.
+	 * kvm_caps.preemption_timer: have kvm_apic_hw_timer_fired() called when
+	 * the guest's TSC reaches `tsc`, or has passed it at an entry; once.
+	 * False: too far, and what was set before stands. Interrupts may be off.
 	 */
 	bool (*set_timer)(struct kvm_vcpu *vcpu, u64 tsc);
 	void (*cancel_timer)(struct kvm_vcpu *vcpu);
@@ -810,8 +818,20 @@ void kvm_update_dr7(struct kvm_vcpu *vcpu);
  * CPU. False: there is none. vCPU loaded, preemptible.
  */
 bool kvm_vcpu_on_spin(struct kvm_vcpu *vcpu);
+/* There is one that the guest would take now, were it not for RFLAGS.IF. */
+bool kvm_interrupt_pending(struct kvm_vcpu *vcpu);
+/* SIPI: real mode, at this page. */
+void kvm_vcpu_start_at(struct kvm_vcpu *vcpu, u8 page);
+
+/* ---- halt.c: vCPUs that do not run -------------------------------------- */
+
 /* HLT executed: 1 resume, 0 to user space. */
 int kvm_emulate_halt(struct kvm_vcpu *vcpu);
+/*
+ * mp_state is not RUNNABLE: wait until it is, there is a signal, or a request
+ * that is to be handled first.
+ */
+void kvm_vcpu_wait(struct kvm_vcpu *vcpu);
 /* Fill kvm_run for KVM_EXIT_INTERNAL_ERROR; always 0. */
 int kvm_internal_error(struct kvm_vcpu *vcpu, u32 suberror, int ndata,
 		       const u64 *data);
@@ -965,7 +985,7 @@ int kvm_get_msr_feature(u32 index, u64 *data);
 bool kvm_efer_valid(struct kvm_vcpu *vcpu, u64 efer);
 bool kvm_efer_valid_host(u64 efer);	/* the host's processor has the bits */
 bool kvm_pat_valid(u64 pat);
-bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base);
+bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base, bool host);
 /* By the widest linear address of the guest's processor. */
 bool kvm_is_canonical(const struct kvm_vcpu *vcpu, u64 la);
 

@@ -238,7 +238,6 @@ static struct kvm_vcpu *vcpu_create(struct kvm *kvm, int id)
 
 static void vcpu_destroy(struct kvm_vcpu *vcpu)
 {
-	put_pid(rcu_access_pointer(vcpu->runner));
 	kvm_vcpu_destroy(vcpu);
 	vcpu_free(vcpu);
 }
@@ -281,6 +280,7 @@ static int vcpu_publish(struct kvm *kvm, struct kvm_vcpu *vcpu)
 	}
 	/* The vCPU before the count that lets others find it. */
 	smp_store_release(&kvm->nr_vcpus, vcpu->index + 1);
+	kvm_apic_map_update(kvm);
 	kvm_stats_vcpu_create(vcpu);
 	fd_install(fd, vcpu->file);
 	return fd;
@@ -326,6 +326,7 @@ static struct kvm *vm_create(void)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&kvm->users, 1);
 	mutex_init(&kvm->lock);
+	mutex_init(&kvm->apic_map_lock);
 	xa_init(&kvm->vcpus);
 	kvm->max_vcpus = KVM_MAX_VCPUS_LIMIT;
 	kvm->max_vcpu_id = KVM_MAX_VCPU_ID;
@@ -367,6 +368,7 @@ static void vm_destroy(struct kvm *kvm)
 	kvm_memory_detach(kvm);
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		vcpu_destroy(vcpu);
+	kvm_apic_map_destroy(kvm);
 	xa_destroy(&kvm->vcpus);
 	kvm_mmu_vm_destroy(kvm);
 	backend->vm_destroy(kvm);
@@ -958,6 +960,8 @@ VCPU_HANDLER(get_xcrs)
 VCPU_HANDLER(set_xcrs)
 VCPU_HANDLER(get_vcpu_events)
 VCPU_HANDLER(set_vcpu_events)
+VCPU_HANDLER(get_lapic)
+VCPU_HANDLER(set_lapic)
 VCPU_HANDLER(get_debugregs)
 VCPU_HANDLER(set_debugregs)
 VCPU_HANDLER(get_mp_state)
@@ -1134,6 +1138,8 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_ROW_RAW(KVM_NMI, vcpu_nmi),
 	VCPU_ROW(KVM_GET_VCPU_EVENTS, vcpu_get_vcpu_events),
 	VCPU_ROW(KVM_SET_VCPU_EVENTS, vcpu_set_vcpu_events),
+	VCPU_ROW(KVM_GET_LAPIC, vcpu_get_lapic),
+	VCPU_ROW(KVM_SET_LAPIC, vcpu_set_lapic),
 	VCPU_ROW(KVM_GET_MP_STATE, vcpu_get_mp_state),
 	VCPU_ROW(KVM_SET_MP_STATE, vcpu_set_mp_state),
 	VCPU_ROW_RAW(KVM_GET_MSRS, vcpu_get_msrs),

@@ -209,6 +209,20 @@ static int set_tsc(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 	return 0;
 }
 
+static int get_tsc_deadline(struct kvm_vcpu *vcpu, u32 index, u64 *data,
+			    bool host)
+{
+	*data = kvm_apic_get_tsc_deadline(vcpu);
+	return 0;
+}
+
+static int set_tsc_deadline(struct kvm_vcpu *vcpu, u32 index, u64 data,
+			    bool host)
+{
+	kvm_apic_set_tsc_deadline(vcpu, data);
+	return 0;
+}
+
 /* The monitor restores the register; it restores the counter by itself. */
 static void tsc_adjust_changed(struct kvm_vcpu *vcpu, u64 old, bool host)
 {
@@ -220,24 +234,49 @@ static void tsc_adjust_changed(struct kvm_vcpu *vcpu, u64 old, bool host)
 
 /* ---- what CPUID follows ------------------------------------------------- */
 
-bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base)
-{
-	const u64 flags = MSR_IA32_APICBASE_BSP | MSR_IA32_APICBASE_ENABLE;
+#define APIC_BASE_MODE	(MSR_IA32_APICBASE_ENABLE | X2APIC_ENABLE)
 
-	return !(base & vcpu->reserved_gpa_bits) &&
-	       !(base & GENMASK(11, 0) & ~flags);
+/* "x2APIC States": which mode may follow which, by software. */
+static bool apic_mode_may_follow(u64 old, u64 new)
+{
+	switch (new & APIC_BASE_MODE) {
+	case 0:
+		return true;
+	case MSR_IA32_APICBASE_ENABLE:
+		return !(old & X2APIC_ENABLE);
+	case APIC_BASE_MODE:
+		return old & MSR_IA32_APICBASE_ENABLE;
+	default:
+		return false;
+	}
+}
+
+bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base, bool host)
+{
+	u64 flags = MSR_IA32_APICBASE_BSP | MSR_IA32_APICBASE_ENABLE;
+
+	if (vcpu->apic && (host || guest_cpu_has(vcpu, KVM_CPUF_X2APIC)))
+		flags |= X2APIC_ENABLE;
+	if ((base & vcpu->reserved_gpa_bits) ||
+	    (base & GENMASK(11, 0) & ~flags))
+		return false;
+	if (host)
+		return (base & APIC_BASE_MODE) != X2APIC_ENABLE;
+	return apic_mode_may_follow(vcpu->msr.apic_base, base);
 }
 
 static bool valid_apic_base(struct kvm_vcpu *vcpu, u32 index, u64 data,
 			    bool host)
 {
-	return kvm_apic_base_valid(vcpu, data);
+	return kvm_apic_base_valid(vcpu, data, host);
 }
 
 static void apic_base_changed(struct kvm_vcpu *vcpu, u64 old, bool host)
 {
 	if ((old ^ vcpu->msr.apic_base) & MSR_IA32_APICBASE_ENABLE)
 		kvm_update_cpuid_runtime(vcpu);
+	if (vcpu->apic)
+		kvm_apic_base_changed(vcpu, old);
 }
 
 static bool valid_xss(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
@@ -512,6 +551,8 @@ static const struct msr_policy policies[] = {
 	{ MSR_IA32_TSC_ADJUST, FIELD(tsc_adjust),
 	  .changed = tsc_adjust_changed, .flags = M_LIST,
 	  .needs = KVM_CPUF_TSC_ADJUST },
+	{ MSR_IA32_TSC_DEADLINE, CALL(tsc_deadline), .flags = M_LIST,
+	  .needs = KVM_CPUF_TSC_DEADLINE },
 	{ MSR_TSC_AUX, FIELD(tsc_aux), .valid = valid_32_bits,
 	  .changed = tsc_aux_changed, .flags = M_LIST, .cap = &kvm_caps.rdtscp,
 	  .needs = KVM_CPUF_RDTSCP | KVM_CPUF_RDPID },
@@ -683,9 +724,16 @@ static bool guest_may_access(const struct kvm_vcpu *vcpu,
 	       (!p->needs || guest_cpu_has(vcpu, p->needs));
 }
 
+static bool is_x2apic_msr(u32 index)
+{
+	return index >> 8 == APIC_BASE_MSR >> 8;
+}
+
 /* Not in the table, or not on this host. */
 static noinline int get_unknown_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data)
 {
+	if (is_x2apic_msr(index))
+		return kvm_x2apic_read(vcpu, index, data);
 	if (!backend->get_msr(vcpu, index, data))
 		return 0;
 	if (!ignore_msrs)
@@ -699,6 +747,8 @@ static noinline int get_unknown_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data)
 
 static noinline int set_unknown_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
 {
+	if (is_x2apic_msr(index))
+		return kvm_x2apic_write(vcpu, index, data);
 	if (!backend->set_msr(vcpu, index, data))
 		return 0;
 	if (!ignore_msrs)

@@ -107,6 +107,7 @@ static void set_undelivered_irq(struct kvm_vcpu *vcpu, int vector)
 	if (!vcpu->ev.interrupt.soft)
 		vcpu->ev.interrupt.injected = false;
 	vcpu->ev.user_irq = vector;
+	kvm_make_request(vcpu, KVM_REQ_EVENT);
 }
 
 int kvm_get_sregs(struct kvm_vcpu *vcpu, struct kvm_sregs *sregs)
@@ -188,7 +189,7 @@ static bool sregs_valid(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 {
 	return kvm_cr0_valid(sregs->cr0) && kvm_cr4_valid(vcpu, sregs->cr4) &&
 	       sregs->cr8 < 16 && kvm_efer_valid_host(sregs->efer) &&
-	       kvm_apic_base_valid(vcpu, sregs->apic_base) &&
+	       kvm_apic_base_valid(vcpu, sregs->apic_base, true) &&
 	       mode_valid(vcpu, sregs) && segments_valid(vcpu, sregs) &&
 	       interrupt_bitmap_valid(sregs);
 }
@@ -232,7 +233,6 @@ static bool set_control_registers(struct kvm_vcpu *vcpu,
 	vcpu->cr3 = sregs->cr3;
 	vcpu->regs_avail |= BIT(VCPU_CR3);
 	vcpu->regs_dirty |= BIT(VCPU_CR3);
-	kvm_set_cr8(vcpu, sregs->cr8);
 	if (sregs->efer != vcpu->efer)
 		backend->set_efer(vcpu, sregs->efer);
 	backend->set_cr0(vcpu, cr0);
@@ -268,7 +268,9 @@ int kvm_set_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 	set_descriptor_tables(vcpu, sregs);
 	changed = set_control_registers(vcpu, sregs);
 	set_segments(vcpu, sregs);
-	vcpu->msr.apic_base = sregs->apic_base;
+	kvm_set_msr(vcpu, MSR_IA32_APICBASE, sregs->apic_base, true);
+	/* After what may have disabled the local APIC, and so reset it. */
+	kvm_set_cr8(vcpu, sregs->cr8);
 	kvm_update_cpuid_runtime(vcpu);
 	if (changed || is_pae_paging(vcpu))
 		paging_changed(vcpu, changed);
@@ -493,6 +495,9 @@ int kvm_set_vcpu_events(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *in)
 		atomic_set(&vcpu->ev.nmi_pending,
 			   min_t(int, in->nmi.pending, MAX_PENDING_NMIS));
 	backend->set_nmi_masked(vcpu, in->nmi.masked);
+	if (vcpu->apic && (in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR))
+		kvm_apic_set_sipi(vcpu, (u8)in->sipi_vector);
+	kvm_make_request(vcpu, KVM_REQ_EVENT);
 	return 0;
 }
 
@@ -501,24 +506,52 @@ int kvm_vcpu_interrupt(struct kvm_vcpu *vcpu, const struct kvm_interrupt *irq)
 {
 	if (irq->irq >= KVM_NR_INTERRUPTS)
 		return -EINVAL;
+	if (vcpu->kvm->irqchip_mode == KVM_IRQCHIP_KERNEL)
+		return -ENXIO;
 	if (undelivered_irq(vcpu) >= 0)
 		return -EEXIST;
 	vcpu->ev.user_irq = irq->irq;
+	kvm_make_request(vcpu, KVM_REQ_EVENT);
 	return 0;
 }
 
-/* Other states than running belong to an interrupt controller in the kernel. */
+/* What has been sent counts as received. */
 int kvm_get_mp_state(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp)
 {
+	if (vcpu->apic && kvm_apic_has_events(vcpu))
+		kvm_apic_accept_events(vcpu);
 	mp->mp_state = vcpu->mp_state;
 	return 0;
 }
 
+/* Other states than running belong to an interrupt controller in the kernel. */
+static bool mp_state_valid(const struct kvm_vcpu *vcpu, u32 state)
+{
+	switch (state) {
+	case KVM_MP_STATE_RUNNABLE:
+		return true;
+	case KVM_MP_STATE_UNINITIALIZED:
+	case KVM_MP_STATE_INIT_RECEIVED:
+	case KVM_MP_STATE_SIPI_RECEIVED:
+	case KVM_MP_STATE_HALTED:
+		return vcpu->apic;
+	default:
+		return false;
+	}
+}
+
+/* SIPI_RECEIVED is between the start-up IPI and its effect. */
 int kvm_set_mp_state(struct kvm_vcpu *vcpu, const struct kvm_mp_state *mp)
 {
-	if (mp->mp_state != KVM_MP_STATE_RUNNABLE)
+	if (!mp_state_valid(vcpu, mp->mp_state))
 		return -EINVAL;
-	vcpu->mp_state = mp->mp_state;
+	if (mp->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
+		vcpu->mp_state = KVM_MP_STATE_INIT_RECEIVED;
+		kvm_apic_set_sipi(vcpu, -1);
+	} else {
+		vcpu->mp_state = mp->mp_state;
+	}
+	kvm_make_request(vcpu, KVM_REQ_EVENT);
 	return 0;
 }
 

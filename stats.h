@@ -24,6 +24,12 @@
 	X(irq_window_exits, "interrupt-window exits")			\
 	X(nmi_window_exits, "NMI-window exits")				\
 	X(halt_exits, "HLT intercepted")				\
+	X(halt_attempted_poll, "halts that began with polling")	\
+	X(halt_successful_poll, "halts that ended while polling")	\
+	X(halt_poll_success_ns, "time polled with success")		\
+	X(halt_poll_fail_ns, "time polled in vain")			\
+	X(halt_wakeup, "wake-ups of sleeping vCPUs")			\
+	X(halt_wait_ns, "time that halted vCPUs slept")			\
 	X(pause_exits, "PAUSE in a loop intercepted")			\
 	X(request_irq_exits, "returns to user space to inject")		\
 	X(irq_exits, "exits by host interrupts")			\

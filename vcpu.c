@@ -150,6 +150,7 @@ void kvm_inject_nmi(struct kvm_vcpu *vcpu)
 {
 	/* One in service, one latched ("Handling Multiple NMIs"). */
 	atomic_add_unless(&vcpu->ev.nmi_pending, 1, 2);
+	kvm_make_request(vcpu, KVM_REQ_EVENT);
 	kvm_vcpu_kick(vcpu);
 }
 
@@ -209,6 +210,14 @@ static bool interrupt_possible(struct kvm_vcpu *vcpu)
 	       backend->interrupt_allowed(vcpu);
 }
 
+/* An interrupt controller of the monitor's may hand over interrupts. */
+static bool takes_user_interrupts(struct kvm_vcpu *vcpu)
+{
+	return !vcpu->apic ||
+	       (vcpu->kvm->irqchip_mode == KVM_IRQCHIP_SPLIT &&
+		kvm_apic_takes_extint(vcpu));
+}
+
 /* What the hardware had begun to deliver when it exited. True: one went in. */
 static bool reinject_event(struct kvm_vcpu *vcpu)
 {
@@ -228,6 +237,7 @@ static bool reinject_event(struct kvm_vcpu *vcpu)
 	return ev->nmi_injected || ev->interrupt.injected;
 }
 
+/* An exception or an NMI. */
 static bool inject_new_event(struct kvm_vcpu *vcpu)
 {
 	struct kvm_events *ev = &vcpu->ev;
@@ -243,17 +253,82 @@ static bool inject_new_event(struct kvm_vcpu *vcpu)
 		backend->inject_nmi(vcpu);
 		return true;
 	}
-	if (ev->user_irq >= 0 && backend->interrupt_allowed(vcpu)) {
-		ev->interrupt = (struct kvm_queued_interrupt) {
-			.injected = true,
-			.vector = ev->user_irq,
-		};
-		ev->user_irq = -1;
-		vcpu->stat.irq_injections++;
-		backend->inject_interrupt(vcpu);
-		return true;
-	}
 	return false;
+}
+
+/* Where an interrupt comes from, and in which order they go. */
+enum interrupt_source {
+	INTERRUPT_NONE,
+	INTERRUPT_USER,		/* KVM_INTERRUPT */
+	INTERRUPT_PIC,		/* the 8259 by LINT0 */
+	INTERRUPT_APIC,
+};
+
+static enum interrupt_source next_interrupt(struct kvm_vcpu *vcpu, int *vector)
+{
+	*vector = vcpu->ev.user_irq;
+	if (*vector >= 0)
+		return INTERRUPT_USER;
+	if (!vcpu->apic)
+		return INTERRUPT_NONE;
+	if (kvm_pic_output(vcpu->kvm) && kvm_apic_takes_extint(vcpu))
+		return INTERRUPT_PIC;
+	/* Else the processor delivers by itself. */
+	if (!vcpu->apicv_active)
+		*vector = kvm_apic_pending_vector(vcpu);
+	return *vector >= 0 ? INTERRUPT_APIC : INTERRUPT_NONE;
+}
+
+static void inject_interrupt(struct kvm_vcpu *vcpu,
+			     enum interrupt_source source, int vector)
+{
+	struct kvm_events *ev = &vcpu->ev;
+
+	if (source == INTERRUPT_APIC)
+		kvm_apic_accept(vcpu, vector);
+	else if (source == INTERRUPT_PIC)
+		vector = kvm_apic_acknowledge_extint(vcpu);
+	else
+		ev->user_irq = -1;
+	ev->interrupt = (struct kvm_queued_interrupt) {
+		.injected = true,
+		.vector = vector,
+	};
+	vcpu->stat.irq_injections++;
+	backend->inject_interrupt(vcpu);
+}
+
+/*
+ * `injected`: the hardware's injection field is taken. One that cannot go in
+ * is waited for by an interrupt window, which makes KVM_REQ_EVENT again.
+ */
+static void inject_interrupts(struct kvm_vcpu *vcpu, bool injected)
+{
+	enum interrupt_source source;
+	int vector;
+
+	source = next_interrupt(vcpu, &vector);
+	if (source == INTERRUPT_NONE)
+		return;
+	if (!injected && backend->interrupt_allowed(vcpu)) {
+		inject_interrupt(vcpu, source, vector);
+		/* What its IRR has left is of no higher priority. */
+		if (source == INTERRUPT_APIC ||
+		    next_interrupt(vcpu, &vector) == INTERRUPT_NONE)
+			return;
+	}
+	backend->enable_irq_window(vcpu);
+}
+
+bool kvm_interrupt_pending(struct kvm_vcpu *vcpu)
+{
+	int vector;
+
+	if (vcpu->apic && unlikely(kvm_apic_timer_pending(vcpu)))
+		kvm_apic_inject_timer(vcpu);
+	if (vcpu->apicv_active && kvm_apic_pending_vector(vcpu) >= 0)
+		return true;
+	return next_interrupt(vcpu, &vector) != INTERRUPT_NONE;
 }
 
 /*
@@ -263,16 +338,19 @@ static bool inject_new_event(struct kvm_vcpu *vcpu)
 static void inject_events(struct kvm_vcpu *vcpu)
 {
 	struct kvm_events *ev = &vcpu->ev;
+	bool injected;
 
 	/* While one is in service, the processor latches one more, no two. */
 	if (unlikely(atomic_read(&ev->nmi_pending) > 1) &&
 	    (ev->nmi_injected || backend->get_nmi_masked(vcpu)))
 		atomic_set(&ev->nmi_pending, 1);
-	if (!reinject_event(vcpu))
-		inject_new_event(vcpu);
+	injected = reinject_event(vcpu) || inject_new_event(vcpu);
 	if (unlikely(atomic_read(&ev->nmi_pending)))
 		backend->enable_nmi_window(vcpu);
-	if (unlikely(ev->user_irq >= 0 || vcpu->run->request_interrupt_window))
+	if (kvm_check_request(vcpu, KVM_REQ_EVENT))
+		inject_interrupts(vcpu, injected);
+	if (unlikely(vcpu->run->request_interrupt_window) &&
+	    takes_user_interrupts(vcpu))
 		backend->enable_irq_window(vcpu);
 }
 
@@ -291,14 +369,33 @@ static void handle_pv_requests(struct kvm_vcpu *vcpu)
 	kvm_vcpu_srcu_unlock(vcpu);
 }
 
+/* May end in another mp_state. */
+static void handle_apic_requests(struct kvm_vcpu *vcpu)
+{
+	if (unlikely(kvm_apic_timer_pending(vcpu)))
+		kvm_apic_inject_timer(vcpu);
+	if (unlikely(kvm_apic_has_events(vcpu)))
+		kvm_apic_accept_events(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_APIC_MAP))
+		kvm_apic_map_update(vcpu->kvm);
+	if (kvm_check_request(vcpu, KVM_REQ_SCAN_IOAPIC))
+		kvm_apic_scan_ioapic(vcpu);
+}
+
 static int handle_requests(struct kvm_vcpu *vcpu)
 {
+	if (vcpu->apic)
+		handle_apic_requests(vcpu);
+	/* The one that is most frequent is for inject_events(). */
+	if (likely(!(READ_ONCE(vcpu->requests) & ~BIT(KVM_REQ_EVENT))))
+		return 1;
 	if (kvm_check_request(vcpu, KVM_REQ_VM_DEAD))
 		return -EIO;
 	if (kvm_check_request(vcpu, KVM_REQ_MMU_RELOAD))
 		kvm_mmu_unload(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_TSC_UPDATE)) {
 		backend->set_tsc(vcpu);
+		kvm_apic_timer_restart(vcpu);
 		kvm_make_request(vcpu, KVM_REQ_CLOCK_UPDATE);
 	}
 	handle_pv_requests(vcpu);
@@ -338,6 +435,8 @@ static bool entry_called_off(struct kvm_vcpu *vcpu)
 {
 	vcpu->mode = IN_GUEST_MODE;
 	smp_mb();	/* pairs with that after setting a request */
+	if (vcpu->apicv_active)
+		backend->apic_take_posted(vcpu);
 	handle_flush_requests(vcpu);
 	if (likely(!kvm_request_pending(vcpu) &&
 		   !xfer_to_guest_mode_work_pending()))
@@ -371,11 +470,6 @@ static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
 {
 	int r;
 
-	if (unlikely(kvm_request_pending(vcpu))) {
-		r = handle_requests(vcpu);
-		if (r <= 0)
-			return r;
-	}
 	r = kvm_mmu_load(vcpu);
 	if (unlikely(r))
 		return r;
@@ -420,7 +514,8 @@ static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
 static bool user_wants_interrupt_window(struct kvm_vcpu *vcpu)
 {
 	return vcpu->run->request_interrupt_window &&
-	       vcpu->ev.user_irq < 0 && interrupt_possible(vcpu);
+	       takes_user_interrupts(vcpu) && vcpu->ev.user_irq < 0 &&
+	       interrupt_possible(vcpu);
 }
 
 static int signal_exit(struct kvm_vcpu *vcpu, int error)
@@ -435,9 +530,18 @@ static int run_loop(struct kvm_vcpu *vcpu)
 	int r;
 
 	for (;;) {
-		r = vcpu_enter_guest(vcpu);
-		if (r <= 0)
-			return r;
+		if (unlikely(kvm_request_pending(vcpu))) {
+			r = handle_requests(vcpu);
+			if (r <= 0)
+				return r;
+		}
+		if (likely(vcpu->mp_state == KVM_MP_STATE_RUNNABLE)) {
+			r = vcpu_enter_guest(vcpu);
+			if (r <= 0)
+				return r;
+		} else {
+			kvm_vcpu_wait(vcpu);
+		}
 		if (unlikely(user_wants_interrupt_window(vcpu))) {
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			vcpu->stat.request_irq_exits++;
@@ -490,20 +594,11 @@ static void update_kvm_run(struct kvm_vcpu *vcpu)
 	run->cr8 = kvm_get_cr8(vcpu);
 	run->apic_base = vcpu->msr.apic_base;
 	run->flags = 0;
+	/* With all controllers in the kernel there is nothing to wait for. */
 	run->ready_for_interrupt_injection =
-		vcpu->ev.user_irq < 0 && interrupt_possible(vcpu);
-}
-
-/* Another thread than last time: rare, but monitors may do so. */
-static void change_runner(struct kvm_vcpu *vcpu)
-{
-	struct pid *old = rcu_access_pointer(vcpu->runner);
-
-	rcu_assign_pointer(vcpu->runner, get_task_pid(current, PIDTYPE_PID));
-	if (!old)
-		return;
-	synchronize_rcu();
-	put_pid(old);
+		vcpu->kvm->irqchip_mode == KVM_IRQCHIP_KERNEL ||
+		(takes_user_interrupts(vcpu) && vcpu->ev.user_irq < 0 &&
+		 interrupt_possible(vcpu));
 }
 
 int kvm_vcpu_run(struct kvm_vcpu *vcpu)
@@ -514,12 +609,10 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	if (run->kvm_valid_regs || run->kvm_dirty_regs)
 		return -EINVAL;
 	run->flags = 0;
-	if (unlikely(rcu_access_pointer(vcpu->runner) != task_pid(current)))
-		change_runner(vcpu);
 
 	fpu_swap_kvm_fpstate(&vcpu->guest_fpu, true);
 	vcpu->fpu_loaded = true;
-	if (kvm_set_cr8(vcpu, run->cr8))
+	if (!vcpu->apic && kvm_set_cr8(vcpu, run->cr8))
 		r = -EINVAL;
 	else
 		r = run_prepared(vcpu);
@@ -536,7 +629,7 @@ static bool yield_to_vcpu(struct kvm_vcpu *vcpu)
 	bool yielded;
 
 	rcu_read_lock();
-	task = get_pid_task(rcu_dereference(vcpu->runner), PIDTYPE_PID);
+	task = get_pid_task(rcu_dereference(vcpu->pid), PIDTYPE_PID);
 	rcu_read_unlock();
 	if (!task)
 		return false;
@@ -561,25 +654,6 @@ bool kvm_vcpu_on_spin(struct kvm_vcpu *me)
 		return true;
 	}
 	return false;
-}
-
-/* Something that ends HLT waits here, where user space would not look. */
-static bool event_ends_halt(struct kvm_vcpu *vcpu)
-{
-	const struct kvm_events *ev = &vcpu->ev;
-
-	return ev->exception.pending ||
-	       (atomic_read(&ev->nmi_pending) && backend->nmi_allowed(vcpu)) ||
-	       (ev->user_irq >= 0 && backend->interrupt_allowed(vcpu));
-}
-
-int kvm_emulate_halt(struct kvm_vcpu *vcpu)
-{
-	vcpu->stat.halt_exits++;
-	if (unlikely(event_ends_halt(vcpu)))
-		return 1;
-	vcpu->run->exit_reason = KVM_EXIT_HLT;
-	return 0;
 }
 
 int kvm_internal_error(struct kvm_vcpu *vcpu, u32 suberror, int ndata,
@@ -751,13 +825,16 @@ int kvm_set_cr8(struct kvm_vcpu *vcpu, unsigned long cr8)
 {
 	if (cr8 & ~0xful)
 		return 1;
-	vcpu->cr8 = cr8;
+	if (vcpu->apic)
+		kvm_apic_set_tpr(vcpu, cr8);
+	else
+		vcpu->cr8 = cr8;
 	return 0;
 }
 
 unsigned long kvm_get_cr8(struct kvm_vcpu *vcpu)
 {
-	return vcpu->cr8;
+	return vcpu->apic ? kvm_apic_get_cr8(vcpu) : vcpu->cr8;
 }
 
 /* "Extended Control Registers (Including XCR0)". */
@@ -859,10 +936,34 @@ void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 	kvm_msr_reset(vcpu, init);
 	kvm_pv_reset(vcpu, init);
 	backend->vcpu_reset(vcpu, init);
+	if (vcpu->apic)
+		kvm_lapic_reset(vcpu, init);
 	kvm_update_dr7(vcpu);
 	kvm_update_cpuid_runtime(vcpu);
 	kvm_mmu_reset(vcpu);
 	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
+}
+
+void kvm_vcpu_start_at(struct kvm_vcpu *vcpu, u8 page)
+{
+	struct kvm_segment cs;
+
+	backend->get_segment(vcpu, &cs, VCPU_SEG_CS);
+	cs.selector = page << 8;
+	cs.base = page << 12;
+	backend->set_segment(vcpu, &cs, VCPU_SEG_CS);
+	kvm_rip_write(vcpu, 0);
+}
+
+/* Those that the first starts wait for it, where messages can reach them. */
+static int create_lapic(struct kvm_vcpu *vcpu)
+{
+	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+	if (!kvm_irqchip_in_kernel(vcpu->kvm))
+		return 0;
+	if (vcpu->id)
+		vcpu->mp_state = KVM_MP_STATE_UNINITIALIZED;
+	return kvm_lapic_create(vcpu);
 }
 
 int kvm_vcpu_init(struct kvm_vcpu *vcpu)
@@ -870,15 +971,17 @@ int kvm_vcpu_init(struct kvm_vcpu *vcpu)
 	int r;
 
 	vcpu->cpu = -1;
-	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	if (!fpu_alloc_guest_fpstate(&vcpu->guest_fpu))
 		return -ENOMEM;
 	r = kvm_emulator_create(vcpu);
 	if (r)
 		goto free_fpu;
-	r = backend->vcpu_create(vcpu);
+	r = create_lapic(vcpu);
 	if (r)
 		goto free_emulator;
+	r = backend->vcpu_create(vcpu);
+	if (r)
+		goto free_lapic;
 	vcpu_load(vcpu);
 	r = kvm_set_cpuid2(vcpu, NULL, 0);
 	if (r)
@@ -895,6 +998,8 @@ int kvm_vcpu_init(struct kvm_vcpu *vcpu)
 put:
 	vcpu_put(vcpu);
 	backend->vcpu_free(vcpu);
+free_lapic:
+	kvm_lapic_free(vcpu);
 free_emulator:
 	kvm_emulator_free(vcpu);
 free_fpu:
@@ -906,6 +1011,7 @@ void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
 	kvm_mmu_vcpu_free(vcpu);
 	backend->vcpu_free(vcpu);
+	kvm_lapic_free(vcpu);
 	kvm_emulator_free(vcpu);
 	kvfree(vcpu->cpuid);
 	fpu_free_guest_fpstate(&vcpu->guest_fpu);

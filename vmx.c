@@ -2220,6 +2220,7 @@ static int handle_ignored(struct kvm_vcpu *vcpu)
 static int handle_interrupt_window(struct kvm_vcpu *vcpu)
 {
 	ctl_set(to_vmx(vcpu), VMX_CTL_CPU_INTR_WINDOW_EXITING, false);
+	kvm_make_request(vcpu, KVM_REQ_EVENT);
 	vcpu->stat.irq_window_exits++;
 	return 1;
 }
@@ -2343,7 +2344,7 @@ static int mov_to_cr8(struct kvm_vcpu *vcpu, unsigned long value)
 		return inject_gp(vcpu);
 	r = vmx_skip_instruction(vcpu);
 	/* Lowering it may let an interrupt of the monitor's APIC in. */
-	if (r <= 0 || old <= value)
+	if (r <= 0 || old <= value || vcpu->apic)
 		return r;
 	vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
 	return 0;

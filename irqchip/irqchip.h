@@ -3,7 +3,9 @@
  * irqchip.h - the interrupt controllers that the driver models: what their
  * files offer each other, the run loop and the ioctl tables.
  *
- *	lapic.c		local APICs: one for each vCPU, messages between them
+ *	lapic.c		local APICs, one for each vCPU: registers, state
+ *	apic_bus.c	messages between them, and to them
+ *	apic_timer.c	their timers
  *	ioapic.c	82093AA-like I/O APIC
  *	pic.c		8259A pair
  *	pit.c		8254 and port 61H
@@ -42,7 +44,7 @@ enum kvm_irqchip_mode {
 	KVM_IRQCHIP_KERNEL,	/* all here */
 };
 
-/* ---- lapic.c: messages -------------------------------------------------- */
+/* ---- apic_bus.c: messages -------------------------------------------------- */
 
 /* "Interrupt Command Register (ICR)" and "Message Data Register Format". */
 enum kvm_delivery_mode {
@@ -79,6 +81,9 @@ int kvm_apic_deliver(struct kvm *kvm, struct kvm_vcpu *source,
 bool kvm_apic_is_dest(struct kvm_vcpu *vcpu, const struct kvm_apic_msg *msg);
 /* The vector is in this vCPU's IRR or ISR. */
 bool kvm_apic_vector_busy(struct kvm_vcpu *vcpu, u8 vector);
+/* KVM_REQ_APIC_MAP, and whenever a vCPU has come: if it is stale. May sleep. */
+void kvm_apic_map_update(struct kvm *kvm);
+void kvm_apic_map_destroy(struct kvm *kvm);
 
 /* ---- lapic.c: life, state ----------------------------------------------- */
 
@@ -97,6 +102,7 @@ void kvm_apic_base_changed(struct kvm_vcpu *vcpu, u64 old);
 /* MSRs 800H to 8FFH as RDMSR and WRMSR find them; 1: #GP. Interrupts may be off. */
 int kvm_x2apic_read(struct kvm_vcpu *vcpu, u32 msr, u64 *data);
 int kvm_x2apic_write(struct kvm_vcpu *vcpu, u32 msr, u64 data);
+/* Interrupts may be off. */
 u64 kvm_apic_get_tsc_deadline(struct kvm_vcpu *vcpu);
 void kvm_apic_set_tsc_deadline(struct kvm_vcpu *vcpu, u64 tsc);
 /* TSC offset, ratio or frequency changed: a deadline moves. */
@@ -118,6 +124,8 @@ int kvm_apic_pending_vector(struct kvm_vcpu *vcpu);
 void kvm_apic_accept(struct kvm_vcpu *vcpu, u8 vector);
 /* LVT LINT0 lets the 8259's output through to this vCPU. */
 bool kvm_apic_takes_extint(struct kvm_vcpu *vcpu);
+/* The INTA cycle for that: the vector. */
+u8 kvm_apic_acknowledge_extint(struct kvm_vcpu *vcpu);
 /* The 8259's output as LINT0 in NMI mode: a watchdog by PIT. Any context. */
 void kvm_apic_lint0_nmi(struct kvm *kvm);
 /* INIT and SIPI that came: change mp_state, reset. Own thread. */
@@ -126,6 +134,12 @@ bool kvm_apic_has_events(struct kvm_vcpu *vcpu);
 /* The timer has fired since: deliver LVT timer. Own thread. */
 void kvm_apic_inject_timer(struct kvm_vcpu *vcpu);
 bool kvm_apic_timer_pending(struct kvm_vcpu *vcpu);
+/* The vCPU is about to sleep: the host's timer must watch for its own. */
+void kvm_apic_timer_sleep(struct kvm_vcpu *vcpu);
+/* KVM_REQ_SCAN_IOAPIC. May sleep. */
+void kvm_apic_scan_ioapic(struct kvm_vcpu *vcpu);
+/* The monitor sets the page of a start-up IPI; -1: that IPI has come. */
+void kvm_apic_set_sipi(struct kvm_vcpu *vcpu, int vector);
 
 /* ---- lapic.c: for the backend's APIC virtualisation --------------------- */
 

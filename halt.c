@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * halt.c - vCPUs that do not run: in HLT, or waiting for INIT and a start-up
+ * IPI. With a local APIC of ours they wait here, else the monitor is told.
+ *
+ * A vCPU that is likely to be woken soon looks for its wake-up for a while
+ * before it gives the CPU away. How long is learnt: the time grows when a
+ * sleep was short enough that polling would have spared it, and shrinks when
+ * polling was in vain.
+ *
+ * No wake-up is lost: who sends one makes it visible, and a request, and then
+ * wakes; the vCPU's thread first says that it waits, and then looks.
+ *
+ * Locking: vcpu->mutex, vCPU loaded, no SRCU.
+ *
+ * SDM: "HLT", "MP Initialization Protocol".
+ */
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/rcuwait.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+
+#include "include/compat.h"
+#include "kvm.h"
+
+static unsigned int halt_poll_ns = 200000;
+module_param(halt_poll_ns, uint, 0644);
+MODULE_PARM_DESC(halt_poll_ns, "Longest time a halted vCPU polls; 0: it sleeps");
+
+static unsigned int halt_poll_ns_grow = 2;
+module_param(halt_poll_ns_grow, uint, 0644);
+MODULE_PARM_DESC(halt_poll_ns_grow, "Factor by which the time grows; 0: not");
+
+static unsigned int halt_poll_ns_grow_start = 10000;
+module_param(halt_poll_ns_grow_start, uint, 0644);
+MODULE_PARM_DESC(halt_poll_ns_grow_start, "What it grows to from 0");
+
+static unsigned int halt_poll_ns_shrink;
+module_param(halt_poll_ns_shrink, uint, 0644);
+MODULE_PARM_DESC(halt_poll_ns_shrink, "Divisor by which it shrinks; 0: to 0");
+
+/* ---- why a vCPU would stop waiting -------------------------------------- */
+
+/* What the guest lets through; it cannot change while the guest waits. */
+struct waiting {
+	bool halted;
+	bool nmi_allowed;
+	bool interrupt_allowed;
+};
+
+/* Requests that cannot wait for the next entry. */
+#define URGENT_REQUESTS	(BIT(KVM_REQ_VM_DEAD) | BIT(KVM_REQ_TRIPLE_FAULT) | \
+			 BIT(KVM_REQ_TSC_UPDATE) | BIT(KVM_REQ_APIC_MAP) | \
+			 BIT(KVM_REQ_IOAPIC_EOI))
+
+static struct waiting waiting_for(struct kvm_vcpu *vcpu)
+{
+	return (struct waiting) {
+		.halted = vcpu->mp_state == KVM_MP_STATE_HALTED,
+		.nmi_allowed = backend->nmi_allowed(vcpu),
+		.interrupt_allowed = backend->interrupt_allowed(vcpu),
+	};
+}
+
+static bool halt_ends(struct kvm_vcpu *vcpu, const struct waiting *w)
+{
+	return vcpu->ev.exception.pending ||
+	       (w->nmi_allowed && atomic_read(&vcpu->ev.nmi_pending)) ||
+	       (w->interrupt_allowed && kvm_interrupt_pending(vcpu));
+}
+
+static bool wait_ends(struct kvm_vcpu *vcpu, const struct waiting *w)
+{
+	return (READ_ONCE(vcpu->requests) & URGENT_REQUESTS) ||
+	       kvm_apic_has_events(vcpu) ||
+	       (w->halted && halt_ends(vcpu, w));
+}
+
+/* ---- polling ------------------------------------------------------------ */
+
+static void grow(struct kvm_vcpu *vcpu)
+{
+	u64 ns = vcpu->halt_poll_ns * READ_ONCE(halt_poll_ns_grow);
+
+	if (!READ_ONCE(halt_poll_ns_grow))
+		return;
+	ns = max_t(u64, ns, READ_ONCE(halt_poll_ns_grow_start));
+	vcpu->halt_poll_ns = min_t(u64, ns, READ_ONCE(halt_poll_ns));
+}
+
+static void shrink(struct kvm_vcpu *vcpu)
+{
+	unsigned int divisor = READ_ONCE(halt_poll_ns_shrink);
+
+	vcpu->halt_poll_ns = divisor ? vcpu->halt_poll_ns / divisor : 0;
+	if (vcpu->halt_poll_ns < READ_ONCE(halt_poll_ns_grow_start))
+		vcpu->halt_poll_ns = 0;
+}
+
+static void learn(struct kvm_vcpu *vcpu, u64 waited)
+{
+	u64 longest = READ_ONCE(halt_poll_ns);
+
+	if (waited <= vcpu->halt_poll_ns)
+		return;
+	if (waited > longest)
+		shrink(vcpu);
+	else if (vcpu->halt_poll_ns < longest)
+		grow(vcpu);
+}
+
+/* True: there is no need to sleep. */
+static bool poll(struct kvm_vcpu *vcpu, const struct waiting *w, u64 start)
+{
+	u64 now = start, end = start + min_t(u64, vcpu->halt_poll_ns,
+					     READ_ONCE(halt_poll_ns));
+
+	if (now >= end)
+		return false;
+	vcpu->stat.halt_attempted_poll++;
+	do {
+		if (wait_ends(vcpu, w)) {
+			vcpu->stat.halt_successful_poll++;
+			vcpu->stat.halt_poll_success_ns += now - start;
+			return true;
+		}
+		cpu_relax();
+		now = ktime_get_ns();
+	} while (now < end && !need_resched() && single_task_running() &&
+		 !signal_pending(current));
+	vcpu->stat.halt_poll_fail_ns += now - start;
+	return false;
+}
+
+/* ---- waiting ------------------------------------------------------------ */
+
+static void sleep_until(struct kvm_vcpu *vcpu, const struct waiting *w)
+{
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (wait_ends(vcpu, w) || signal_pending(current))
+			break;
+		schedule();
+		vcpu->stat.halt_wakeup++;
+	}
+	finish_rcuwait(&vcpu->wait);
+}
+
+static void wait(struct kvm_vcpu *vcpu, const struct waiting *w)
+{
+	u64 start;
+
+	if (wait_ends(vcpu, w))
+		return;
+	kvm_apic_timer_sleep(vcpu);
+	start = ktime_get_ns();
+	if (!w->halted || !poll(vcpu, w, start)) {
+		u64 slept = ktime_get_ns();
+
+		sleep_until(vcpu, w);
+		vcpu->stat.halt_wait_ns += ktime_get_ns() - slept;
+	}
+	if (w->halted)
+		learn(vcpu, ktime_get_ns() - start);
+}
+
+void kvm_vcpu_wait(struct kvm_vcpu *vcpu)
+{
+	const struct waiting w = waiting_for(vcpu);
+
+	wait(vcpu, &w);
+	if (kvm_apic_has_events(vcpu))
+		kvm_apic_accept_events(vcpu);
+	else if (w.halted && halt_ends(vcpu, &w))
+		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+}
+
+int kvm_emulate_halt(struct kvm_vcpu *vcpu)
+{
+	const struct waiting w = waiting_for(vcpu);
+
+	vcpu->stat.halt_exits++;
+	if (unlikely(halt_ends(vcpu, &w)))
+		return 1;
+	if (vcpu->apic) {
+		vcpu->mp_state = KVM_MP_STATE_HALTED;
+		return 1;
+	}
+	vcpu->run->exit_reason = KVM_EXIT_HLT;
+	return 0;
+}

@@ -490,6 +490,9 @@ struct kvm_backend {
 	void (*hardware_unsetup)(void);
 	void (*report)(void);		/* one log line, once all is well */
 	const struct attribute_group **sysfs_groups;	/* of /dev/kvm's device */
+	/* Of vcpu_stats.exit[]; NULL: there is no such reason. */
+	const char * const *exit_names;
+	unsigned int nr_exit_names;	/* at most KVM_STAT_EXITS */
 	/* On one CPU, preemption disabled (hotplug thread or IPI). */
 	int (*cpu_enable)(void);
 	void (*cpu_disable)(void);

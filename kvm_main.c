@@ -557,6 +557,7 @@ static const struct {
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_COALESCED_PIO, 1 },
+	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_ADJUST_CLOCK, .get = cap_adjust_clock },
 	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
 	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
@@ -903,6 +904,11 @@ static long vm_set_tsc_khz(struct kvm *kvm, void *arg)
 #define VM_ROW(cmd, fn)		{ cmd, 0, { .vm = fn } }
 #define VM_ROW_RAW(cmd, fn)	{ cmd, IOCTL_RAW, { .vm = fn } }
 
+static long vm_get_stats_fd(struct kvm *kvm, void *arg)
+{
+	return kvm_stats_vm_fd(kvm);
+}
+
 static const struct ioctl_row vm_ioctls[] = {
 	VM_ROW_RAW(KVM_CHECK_EXTENSION, vm_check_extension),
 	VM_ROW_RAW(KVM_CREATE_VCPU, vm_create_vcpu),
@@ -918,6 +924,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_ROW(KVM_ENABLE_CAP, vm_enable_cap),
 	VM_ROW(KVM_GET_CLOCK, vm_get_clock),
 	VM_ROW(KVM_SET_CLOCK, vm_set_clock),
+	VM_ROW_RAW(KVM_GET_STATS_FD, vm_get_stats_fd),
 	VM_ROW_RAW(KVM_GET_TSC_KHZ, vm_get_tsc_khz),
 	VM_ROW_RAW(KVM_SET_TSC_KHZ, vm_set_tsc_khz),
 };
@@ -976,6 +983,11 @@ VCPU_HANDLER(set_vcpu_attr)
 static long vcpu_get_xsave(struct kvm_vcpu *vcpu, void *arg)
 {
 	return kvm_get_xsave(vcpu, arg, sizeof(struct kvm_xsave));
+}
+
+static long vcpu_get_stats_fd(struct kvm_vcpu *vcpu, void *arg)
+{
+	return kvm_stats_vcpu_fd(vcpu);
 }
 
 static long vcpu_nmi(struct kvm_vcpu *vcpu, void *arg)
@@ -1165,6 +1177,7 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_ROW_RAW(KVM_SET_CPUID2, vcpu_set_cpuid2),
 	VCPU_ROW_RAW(KVM_GET_CPUID2, vcpu_get_cpuid2),
 	VCPU_ROW_RAW(KVM_SET_SIGNAL_MASK, vcpu_set_signal_mask),
+	VCPU_ROW_RAW(KVM_GET_STATS_FD, vcpu_get_stats_fd),
 };
 
 static long call_loaded(struct kvm_vcpu *vcpu, const struct ioctl_row *row,
@@ -1544,11 +1557,12 @@ static int __init setup_memory(void)
 				       NULL);
 	if (!vcpu_cache)
 		return -ENOMEM;
-	return alloc_kick_masks();
+	return alloc_kick_masks() ?: kvm_stats_init();
 }
 
 static void release_memory(void)
 {
+	kvm_stats_exit();
 	free_kick_masks();
 	kmem_cache_destroy(vcpu_cache);
 }
@@ -1587,12 +1601,10 @@ static int __init kvm_module_init(void)
 	register_reboot_notifier(&kvm_reboot_notifier);
 	compat_register_syscore(&kvm_syscore);
 	preempt_notifier_inc();
-	kvm_stats_init();
 	r = register_device();
 	if (!r)
 		return 0;
 
-	kvm_stats_exit();
 	preempt_notifier_dec();
 	compat_unregister_syscore(&kvm_syscore);
 	unregister_reboot_notifier(&kvm_reboot_notifier);
@@ -1610,7 +1622,6 @@ static void __exit kvm_module_exit(void)
 {
 	misc_deregister(&kvm_device);
 	kvm_memory_exit();
-	kvm_stats_exit();
 	preempt_notifier_dec();
 	compat_unregister_syscore(&kvm_syscore);
 	unregister_reboot_notifier(&kvm_reboot_notifier);

@@ -106,6 +106,11 @@ void vmx_insn_failed(const char *insn, u64 operand, bool faulted)
 	WARN_ON_ONCE(1);
 }
 
+#define VMX_EXIT_REASON_STRING(number, name, string) [number] = string,
+static const char * const exit_names[NR_EXIT_REASONS] = {
+	VMX_EXIT_REASONS(VMX_EXIT_REASON_STRING)
+};
+
 /* ---- a VMCS and the CPU it is active on --------------------------------- */
 
 static void vmcs_forget(struct loaded_vmcs *vmcs)
@@ -1720,11 +1725,11 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 		again = true;
 		enter_and_exit(vmx);
 		vcpu->regs_avail = ~(u32)REGS_IN_VMCS;
-		vcpu->stat.exits++;
 		vmx->exit_cached = 0;
 		if (unlikely(vmx->entry_error))
 			break;
 		vmx->exit_reason = vmcs_read32(VM_EXIT_REASON);
+		vcpu->stat.exit[vmx->exit_reason % KVM_STAT_EXITS]++;
 		/* An entry that fails late leaves the launch state alone. */
 		vmx->vmcs.launched |= !(vmx->exit_reason &
 					EXIT_REASON_ENTRY_FAILED);
@@ -1923,7 +1928,6 @@ static void do_cpuid(struct kvm_vcpu *vcpu)
 	u32 eax = vcpu->regs[VCPU_RAX], ecx = vcpu->regs[VCPU_RCX];
 	u32 ebx, edx;
 
-	vcpu->stat.cpuid_exits++;
 	kvm_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
 	vcpu->regs[VCPU_RAX] = eax;
 	vcpu->regs[VCPU_RBX] = ebx;
@@ -1936,7 +1940,6 @@ static bool do_rdmsr(struct kvm_vcpu *vcpu)
 {
 	u64 data;
 
-	vcpu->stat.msr_exits++;
 	if (kvm_get_msr(vcpu, vcpu->regs[VCPU_RCX], &data, false))
 		return false;
 	vcpu->regs[VCPU_RAX] = lower_32_bits(data);
@@ -1952,7 +1955,6 @@ static bool do_wrmsr(struct kvm_vcpu *vcpu)
 {
 	u32 index = vcpu->regs[VCPU_RCX];
 
-	vcpu->stat.msr_exits++;
 	if (kvm_set_msr(vcpu, index, edx_eax(vcpu), false))
 		return false;
 	/* With ignore_msrs it may be a register that there is not. */
@@ -1991,7 +1993,6 @@ static bool do_mov_to_cr3(struct vcpu_vmx *vmx)
 	if ((cr3 & vcpu->reserved_gpa_bits) ||
 	    !kvm_mmu_try_new_cr3(vcpu, cr3, &root))
 		return false;
-	vcpu->stat.cr_exits++;
 	vcpu->cr3 = cr3;
 	vcpu->regs_avail |= BIT(VCPU_CR3);
 	vmcs_writel(GUEST_CR3, root);
@@ -2290,7 +2291,6 @@ static int handle_pause(struct kvm_vcpu *vcpu)
 {
 	int r = vmx_skip_instruction(vcpu);
 
-	vcpu->stat.pause_exits++;
 	if (r > 0)
 		set_ple_window(to_vmx(vcpu), kvm_vcpu_on_spin(vcpu));
 	return r;
@@ -2381,7 +2381,6 @@ static int handle_cr_access(struct kvm_vcpu *vcpu)
 	unsigned long qual = exit_qualification(to_vmx(vcpu));
 	int gpr = QUAL_CR_GPR(qual);
 
-	vcpu->stat.cr_exits++;
 	switch (QUAL_CR_TYPE(qual)) {
 	case CR_TYPE_MOV_TO:
 		return mov_to_cr(vcpu, QUAL_CR_NUMBER(qual),
@@ -2461,6 +2460,7 @@ static int handle_page_fault(struct kvm_vcpu *vcpu)
 
 static int handle_invlpg(struct kvm_vcpu *vcpu)
 {
+	vcpu->stat.invlpg++;
 	kvm_mmu_invlpg(vcpu, exit_qualification(to_vmx(vcpu)));
 	return vmx_skip_instruction(vcpu);
 }
@@ -2472,7 +2472,6 @@ static int handle_ept_violation(struct kvm_vcpu *vcpu)
 	u32 error_code = 0;
 	int r;
 
-	vcpu->stat.ept_violations++;
 	if (qual & QUAL_EPT_WRITE)
 		error_code |= PFERR_WRITE;
 	if (qual & QUAL_EPT_FETCH)
@@ -2490,7 +2489,6 @@ static int handle_ept_misconfig(struct kvm_vcpu *vcpu)
 	gpa_t gpa = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
 	int r;
 
-	vcpu->stat.ept_misconfigs++;
 	if (likely(kvm_mmu_is_mmio(vcpu, gpa)))
 		return emulate_access(vcpu, gpa, EMULTYPE_PF | EMULTYPE_MMIO);
 	/* Stale: a slot was added since. What the access is, is not told. */
@@ -2955,6 +2953,8 @@ const struct kvm_backend vmx_backend = {
 	.hardware_unsetup = vmx_hardware_unsetup,
 	.report = vmx_caps_report,
 	.sysfs_groups = vmcsinfo_groups,
+	.exit_names = exit_names,
+	.nr_exit_names = NR_EXIT_REASONS,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,
 	.vm_init = vmx_vm_init,

@@ -261,12 +261,23 @@ static const struct io_piece *replay_answer(struct kvm_emulator *em, gpa_t gpa,
 	return a;
 }
 
-static int ask(struct kvm_emulator *em, gpa_t gpa, unsigned int len)
+/*
+ * A device of the driver's own answers at once; that too is noted, for the
+ * case that user space must answer what the instruction reads next.
+ */
+static int ask(struct kvm_emulator *em, gpa_t gpa, unsigned int len, u8 *data)
 {
+	struct io_piece *a = &em->answer[em->nr_answers];
+
 	if (em->nr_answers == MAX_ANSWERS)
 		return give_up(em, 0);
-	em->answer[em->nr_answers].gpa = gpa;
-	em->answer[em->nr_answers].len = len;
+	a->gpa = gpa;
+	a->len = len;
+	if (!kvm_io_read(em->vcpu, KVM_BUS_MMIO, gpa, len, a->data)) {
+		em->replayed = ++em->nr_answers;
+		memcpy(data, a->data, len);
+		return X86EMUL_OK;
+	}
 	em->resume = resume_after_read;
 	return X86EMUL_IO_NEEDED;
 }
@@ -276,28 +287,33 @@ static int mmio_read(struct kvm_emulator *em, gpa_t gpa, u8 *data,
 {
 	const struct io_piece *a;
 	unsigned int n;
+	int rc;
 
 	for (; len; len -= n, data += n, gpa += n) {
 		n = min_t(unsigned int, len, IO_PIECE);
 		a = replay_answer(em, gpa, n);
-		if (!a)
-			return ask(em, gpa, n);
-		memcpy(data, a->data, n);
+		if (a) {
+			memcpy(data, a->data, n);
+			continue;
+		}
+		rc = ask(em, gpa, n, data);
+		if (rc)
+			return rc;
 	}
 	em->ctxt.stop = true;
 	return X86EMUL_OK;
 }
 
 /*
- * A repeated instruction may write a coalesced area without ever stopping:
+ * A repeated instruction may write what needs no exit without ever stopping:
  * its iterations are final when done. All else is posted, as it might yet be
  * run again.
  */
-static bool coalesce_now(struct kvm_emulator *em, gpa_t gpa, const u8 *data,
-			 unsigned int len)
+static bool write_now(struct kvm_emulator *em, gpa_t gpa, const u8 *data,
+		      unsigned int len)
 {
 	return em->ctxt.insn.rep && !em->nr_posted &&
-	       kvm_coalesce_write(em->vcpu, false, gpa, len, data);
+	       !kvm_io_write(em->vcpu, KVM_BUS_MMIO, gpa, len, data);
 }
 
 static int mmio_write(struct kvm_emulator *em, gpa_t gpa, const u8 *data,
@@ -308,7 +324,7 @@ static int mmio_write(struct kvm_emulator *em, gpa_t gpa, const u8 *data,
 
 	for (; len; len -= n, data += n, gpa += n) {
 		n = min_t(unsigned int, len, IO_PIECE);
-		if (coalesce_now(em, gpa, data, n))
+		if (write_now(em, gpa, data, n))
 			continue;
 		if (em->nr_posted == MAX_POSTED)
 			return give_up(em, 0);
@@ -581,11 +597,26 @@ static void fill_pio_exit(struct kvm_vcpu *vcpu, bool in, u16 port,
 	run->io.data_offset = KVM_PIO_PAGE * PAGE_SIZE;
 }
 
+/* Items from a device of the driver's own, which answers all or none. */
+static int read_ports(struct kvm_emulator *em, u16 port, unsigned int size,
+		      void *buf, unsigned int count)
+{
+	int r = 0;
+
+	for (; count && !r; count--, buf += size)
+		r = kvm_io_read(em->vcpu, KVM_BUS_PIO, port, size, buf);
+	return r;
+}
+
 static int em_pio_in(struct x86_emulate_ctxt *ctxt, u16 port,
 		     unsigned int size, void *buf, unsigned int count)
 {
 	struct kvm_emulator *em = to_emulator(ctxt);
 
+	if (!read_ports(em, port, size, buf, count)) {
+		note_breakpoints(em, port, size);
+		return X86EMUL_OK;
+	}
 	if (size * count > PAGE_SIZE)
 		return give_up(em, 0);
 	if (em->pio.answered && em->pio.port == port && em->pio.size == size &&
@@ -609,7 +640,8 @@ static int em_pio_out(struct x86_emulate_ctxt *ctxt, u16 port,
 	struct kvm_emulator *em = to_emulator(ctxt);
 
 	note_breakpoints(em, port, size);
-	while (count && kvm_coalesce_write(em->vcpu, true, port, size, buf)) {
+	while (count &&
+	       !kvm_io_write(em->vcpu, KVM_BUS_PIO, port, size, buf)) {
 		buf += size;
 		count--;
 	}
@@ -1153,7 +1185,7 @@ static int deliver_writes(struct kvm_vcpu *vcpu)
 
 	while (em->delivered < em->nr_posted) {
 		p = &em->posted[em->delivered++];
-		if (kvm_coalesce_write(vcpu, false, p->gpa, p->len, p->data))
+		if (!kvm_io_write(vcpu, KVM_BUS_MMIO, p->gpa, p->len, p->data))
 			continue;
 		fill_mmio_exit(vcpu, p, true);
 		if (em->delivered < em->nr_posted)
@@ -1469,15 +1501,11 @@ static int finish_fast_out(struct kvm_vcpu *vcpu)
 }
 
 /* "IN": AL and AX leave the rest of RAX alone, EAX clears its upper half. */
-static int finish_fast_in(struct kvm_vcpu *vcpu)
+static void set_in_result(struct kvm_vcpu *vcpu, unsigned int size, u32 val)
 {
-	const struct kvm_emulator *em = vcpu->emul;
-	u32 val = READ_ONCE(*(u32 *)vcpu->pio_data);
 	unsigned long rax = vcpu->regs[VCPU_RAX];
 
-	if (!still_there(vcpu))
-		return 1;
-	switch (em->pio.size) {
+	switch (size) {
 	case 1:
 		rax = (rax & ~0xfful) | (u8)val;
 		break;
@@ -1488,6 +1516,15 @@ static int finish_fast_in(struct kvm_vcpu *vcpu)
 		rax = val;
 	}
 	kvm_reg_write(vcpu, VCPU_RAX, rax);
+}
+
+static int finish_fast_in(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_emulator *em = vcpu->emul;
+
+	if (!still_there(vcpu))
+		return 1;
+	set_in_result(vcpu, em->pio.size, READ_ONCE(*(u32 *)vcpu->pio_data));
 	return skip_port_access(vcpu, em->pio.port, em->pio.size);
 }
 
@@ -1510,7 +1547,7 @@ static int fast_out(struct kvm_vcpu *vcpu, unsigned int size, u16 port)
 {
 	unsigned long val = vcpu->regs[VCPU_RAX];
 
-	if (kvm_coalesce_write(vcpu, true, port, size, &val))
+	if (!kvm_io_write(vcpu, KVM_BUS_PIO, port, size, &val))
 		return skip_port_access(vcpu, port, size);
 	if (unlikely(vcpu->guest_debug))
 		finish_later(vcpu, port, size, finish_fast_out);
@@ -1523,8 +1560,14 @@ static int fast_out(struct kvm_vcpu *vcpu, unsigned int size, u16 port)
 
 int kvm_fast_pio(struct kvm_vcpu *vcpu, unsigned int size, u16 port, bool in)
 {
+	u32 val;
+
 	if (!in)
 		return fast_out(vcpu, size, port);
+	if (!kvm_io_read(vcpu, KVM_BUS_PIO, port, size, &val)) {
+		set_in_result(vcpu, size, val);
+		return skip_port_access(vcpu, port, size);
+	}
 	finish_later(vcpu, port, size, finish_fast_in);
 	fill_pio_exit(vcpu, true, port, size, 1);
 	return 0;

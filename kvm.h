@@ -675,7 +675,8 @@ static inline bool kvm_request_pending(const struct kvm_vcpu *vcpu)
 
 static inline bool kvm_irqchip_in_kernel(const struct kvm *kvm)
 {
-	return kvm->irqchip_mode != KVM_IRQCHIP_USER;
+	/* Who sees the mode sees the controllers. */
+	return smp_load_acquire(&kvm->irqchip_mode) != KVM_IRQCHIP_USER;
 }
 
 #define kvm_for_each_vcpu(i, vcpu, kvm)					\

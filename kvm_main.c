@@ -38,8 +38,6 @@
 
 /* Entries of one KVM_GET_MSRS or KVM_SET_MSRS. */
 #define MAX_MSR_BATCH		256
-/* What KVM_CAP_IRQ_ROUTING reports. */
-#define MAX_IRQ_ROUTES		4096
 /* Where real-mode page tables would go: part of the interface. */
 #define DEFAULT_IDENTITY_MAP	0xfffbc000ull
 
@@ -332,6 +330,7 @@ static struct kvm *vm_create(void)
 	kvm->max_vcpu_id = KVM_MAX_VCPU_ID;
 	kvm->identity_map_addr = DEFAULT_IDENTITY_MAP;
 	kvm->tsc_khz = tsc_khz;
+	kvm_irqchip_init(kvm);
 	kvm_clock_init(kvm);
 	kvm_mmu_vm_init(kvm);
 	r = backend->vm_init(kvm);
@@ -366,6 +365,8 @@ static void vm_destroy(struct kvm *kvm)
 
 	/* Notifiers may still call, but find nothing to do. */
 	kvm_memory_detach(kvm);
+	/* What may still interrupt a vCPU goes before it. */
+	kvm_irqchip_destroy(kvm);
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		vcpu_destroy(vcpu);
 	kvm_apic_map_destroy(kvm);
@@ -418,9 +419,11 @@ static bool vm_refuses(const struct kvm *kvm)
 /*
  * What the handler of a row gets as `arg`: a kernel copy of the structure
  * that the number of the ioctl names, copied in and out by the direction in
- * that number; or, with IOCTL_RAW, the ioctl's argument itself.
+ * that number; or, with IOCTL_RAW, the ioctl's argument itself. Some numbers
+ * have the direction wrong, and will have for good: those are IOCTL_IN.
  */
 #define IOCTL_RAW	BIT(0)
+#define IOCTL_IN	BIT(1)
 
 struct ioctl_row {
 	unsigned int cmd;
@@ -457,6 +460,16 @@ static void __user *raw_user_ptr(void *arg)
 	return user_ptr((unsigned long)arg);
 }
 
+static bool copies_in(const struct ioctl_row *row)
+{
+	return (row->flags & IOCTL_IN) || (_IOC_DIR(row->cmd) & _IOC_WRITE);
+}
+
+static bool copies_out(const struct ioctl_row *row)
+{
+	return !(row->flags & IOCTL_IN) && (_IOC_DIR(row->cmd) & _IOC_READ);
+}
+
 static void *arg_get(const struct ioctl_row *row, unsigned long arg,
 		     struct small_arg *small)
 {
@@ -470,7 +483,7 @@ static void *arg_get(const struct ioctl_row *row, unsigned long arg,
 		if (!data)
 			return ERR_PTR(-ENOMEM);
 	}
-	if (!(_IOC_DIR(row->cmd) & _IOC_WRITE)) {
+	if (!copies_in(row)) {
 		memset(data, 0, size);
 	} else if (copy_from_user(data, user_ptr(arg), size)) {
 		if (data != small)
@@ -486,7 +499,7 @@ static long arg_put(const struct ioctl_row *row, unsigned long arg,
 {
 	if (row->flags & IOCTL_RAW)
 		return r;
-	if (r >= 0 && (_IOC_DIR(row->cmd) & _IOC_READ) &&
+	if (r >= 0 && copies_out(row) &&
 	    copy_to_user(user_ptr(arg), data, _IOC_SIZE(row->cmd)))
 		r = -EFAULT;
 	if (data != small)
@@ -537,7 +550,7 @@ static const struct {
 	{ KVM_CAP_USER_NMI, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
 	/* Monitors insist on it even without an in-kernel irqchip. */
-	{ KVM_CAP_IRQ_ROUTING, MAX_IRQ_ROUTES },
+	{ KVM_CAP_IRQ_ROUTING, KVM_MAX_IRQ_ROUTES },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
@@ -844,10 +857,130 @@ static long vm_unregister_coalesced(struct kvm *kvm, void *arg)
 	return kvm_unregister_coalesced(kvm, arg);
 }
 
-/* Routes lead to interrupt controllers, and the VM has none. */
+static long vm_create_irqchip(struct kvm *kvm, void *arg)
+{
+	long r;
+
+	mutex_lock(&kvm->lock);
+	r = kvm_irqchip_create(kvm);
+	mutex_unlock(&kvm->lock);
+	return r;
+}
+
+static long vm_get_irqchip(struct kvm *kvm, void *arg)
+{
+	return kvm_get_irqchip(kvm, arg);
+}
+
+static long vm_set_irqchip(struct kvm *kvm, void *arg)
+{
+	return kvm_set_irqchip(kvm, arg);
+}
+
+static long vm_irq_line(struct kvm *kvm, void *arg)
+{
+	return kvm_irq_line(kvm, arg);
+}
+
 static long vm_set_gsi_routing(struct kvm *kvm, void *arg)
 {
-	return -EINVAL;
+	return kvm_set_gsi_routing(kvm, raw_user_ptr(arg));
+}
+
+static long vm_signal_msi(struct kvm *kvm, void *arg)
+{
+	return kvm_signal_msi(kvm, arg);
+}
+
+static long vm_irqfd(struct kvm *kvm, void *arg)
+{
+	return kvm_irqfd(kvm, arg);
+}
+
+static long vm_ioeventfd(struct kvm *kvm, void *arg)
+{
+	return kvm_ioeventfd(kvm, arg);
+}
+
+static long vm_create_pit(struct kvm *kvm, void *arg)
+{
+	return kvm_pit_create(kvm, KVM_PIT_SPEAKER_DUMMY);
+}
+
+static long vm_create_pit2(struct kvm *kvm, void *arg)
+{
+	return kvm_pit_create(kvm, ((const struct kvm_pit_config *)arg)->flags);
+}
+
+static long vm_get_pit2(struct kvm *kvm, void *arg)
+{
+	return kvm_get_pit(kvm, arg);
+}
+
+static long vm_set_pit2(struct kvm *kvm, void *arg)
+{
+	return kvm_set_pit(kvm, arg);
+}
+
+/* These two are older, and know no flags: those stay what they are. */
+static long vm_get_pit(struct kvm *kvm, void *arg)
+{
+	struct kvm_pit_state *old = arg;
+	struct kvm_pit_state2 state;
+	long r = kvm_get_pit(kvm, &state);
+
+	if (!r)
+		memcpy(old->channels, state.channels, sizeof(old->channels));
+	return r;
+}
+
+static long vm_set_pit(struct kvm *kvm, void *arg)
+{
+	const struct kvm_pit_state *old = arg;
+	struct kvm_pit_state2 state;
+	long r = kvm_get_pit(kvm, &state);
+
+	if (r)
+		return r;
+	memcpy(state.channels, old->channels, sizeof(old->channels));
+	return kvm_set_pit(kvm, &state);
+}
+
+/* Its number has no size. */
+static long vm_reinject_control(struct kvm *kvm, void *arg)
+{
+	struct kvm_reinject_control control;
+
+	if (copy_from_user(&control, raw_user_ptr(arg), sizeof(control)))
+		return -EFAULT;
+	return kvm_pit_set_reinject(kvm, control.pit_reinject);
+}
+
+static long enable_split_irqchip(struct kvm *kvm, u64 routes)
+{
+	long r = -EINVAL;
+
+	mutex_lock(&kvm->lock);
+	if (routes <= KVM_MAX_IRQ_ROUTES)
+		r = kvm_irqchip_create_split(kvm, routes);
+	mutex_unlock(&kvm->lock);
+	return r;
+}
+
+#define X2APIC_API_FLAGS	(KVM_X2APIC_API_USE_32BIT_IDS | \
+				 KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+
+static long enable_x2apic_api(struct kvm *kvm, u64 flags)
+{
+	if (flags & ~X2APIC_API_FLAGS)
+		return -EINVAL;
+	mutex_lock(&kvm->lock);
+	if (flags & KVM_X2APIC_API_USE_32BIT_IDS)
+		kvm->x2apic_format = true;
+	if (flags & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+		kvm->x2apic_no_broadcast = true;
+	mutex_unlock(&kvm->lock);
+	return 0;
 }
 
 /* Once, and before there are vCPUs: the largest APIC ID there will be. */
@@ -875,6 +1008,10 @@ static long vm_enable_cap(struct kvm *kvm, void *arg)
 	switch (cap->cap) {
 	case KVM_CAP_MAX_VCPU_ID:
 		return enable_max_vcpu_id(kvm, cap->args[0]);
+	case KVM_CAP_SPLIT_IRQCHIP:
+		return enable_split_irqchip(kvm, cap->args[0]);
+	case KVM_CAP_X2APIC_API:
+		return enable_x2apic_api(kvm, cap->args[0]);
 	default:
 		return -EINVAL;
 	}
@@ -903,6 +1040,7 @@ static long vm_set_tsc_khz(struct kvm *kvm, void *arg)
 
 #define VM_ROW(cmd, fn)		{ cmd, 0, { .vm = fn } }
 #define VM_ROW_RAW(cmd, fn)	{ cmd, IOCTL_RAW, { .vm = fn } }
+#define VM_ROW_IN(cmd, fn)	{ cmd, IOCTL_IN, { .vm = fn } }
 
 static long vm_get_stats_fd(struct kvm *kvm, void *arg)
 {
@@ -920,7 +1058,23 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_ROW_RAW(KVM_GET_NR_MMU_PAGES, vm_get_nr_mmu_pages),
 	VM_ROW(KVM_REGISTER_COALESCED_MMIO, vm_register_coalesced),
 	VM_ROW(KVM_UNREGISTER_COALESCED_MMIO, vm_unregister_coalesced),
-	VM_ROW(KVM_SET_GSI_ROUTING, vm_set_gsi_routing),
+	/* The number of KVM_IRQ_LINE says that nothing comes back. */
+	VM_ROW(KVM_IRQ_LINE, vm_irq_line),
+	VM_ROW(KVM_IRQ_LINE_STATUS, vm_irq_line),
+	VM_ROW(KVM_SIGNAL_MSI, vm_signal_msi),
+	VM_ROW_RAW(KVM_CREATE_IRQCHIP, vm_create_irqchip),
+	VM_ROW(KVM_GET_IRQCHIP, vm_get_irqchip),
+	VM_ROW_IN(KVM_SET_IRQCHIP, vm_set_irqchip),
+	VM_ROW_RAW(KVM_SET_GSI_ROUTING, vm_set_gsi_routing),
+	VM_ROW(KVM_IRQFD, vm_irqfd),
+	VM_ROW(KVM_IOEVENTFD, vm_ioeventfd),
+	VM_ROW_RAW(KVM_CREATE_PIT, vm_create_pit),
+	VM_ROW(KVM_CREATE_PIT2, vm_create_pit2),
+	VM_ROW(KVM_GET_PIT, vm_get_pit),
+	VM_ROW_IN(KVM_SET_PIT, vm_set_pit),
+	VM_ROW(KVM_GET_PIT2, vm_get_pit2),
+	VM_ROW(KVM_SET_PIT2, vm_set_pit2),
+	VM_ROW_RAW(KVM_REINJECT_CONTROL, vm_reinject_control),
 	VM_ROW(KVM_ENABLE_CAP, vm_enable_cap),
 	VM_ROW(KVM_GET_CLOCK, vm_get_clock),
 	VM_ROW(KVM_SET_CLOCK, vm_set_clock),
@@ -1557,11 +1711,13 @@ static int __init setup_memory(void)
 				       NULL);
 	if (!vcpu_cache)
 		return -ENOMEM;
-	return alloc_kick_masks() ?: kvm_stats_init();
+	return alloc_kick_masks() ?: kvm_stats_init() ?:
+	       kvm_irqfd_module_init();
 }
 
 static void release_memory(void)
 {
+	kvm_irqfd_module_exit();
 	kvm_stats_exit();
 	free_kick_masks();
 	kmem_cache_destroy(vcpu_cache);

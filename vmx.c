@@ -2484,11 +2484,26 @@ static int handle_ept_violation(struct kvm_vcpu *vcpu)
 					 EMULTYPE_PF : 0);
 }
 
+/*
+ * A write that only an ioeventfd wants to know of needs no emulation. The
+ * SDM does not promise the length of the instruction for this exit, but
+ * processors give it; other hypervisors below us may not.
+ */
+static bool fast_ioeventfd(struct kvm_vcpu *vcpu, gpa_t gpa)
+{
+	return unlikely(vcpu->kvm->ioeventfds) &&
+	       !static_cpu_has(X86_FEATURE_HYPERVISOR) &&
+	       !(to_vmx(vcpu)->idt_vectoring & INTR_VALID) &&
+	       kvm_io_write_any(vcpu, gpa);
+}
+
 static int handle_ept_misconfig(struct kvm_vcpu *vcpu)
 {
 	gpa_t gpa = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
 	int r;
 
+	if (fast_ioeventfd(vcpu, gpa))
+		return vmx_skip_instruction(vcpu);
 	if (likely(kvm_mmu_is_mmio(vcpu, gpa)))
 		return emulate_access(vcpu, gpa, EMULTYPE_PF | EMULTYPE_MMIO);
 	/* Stale: a slot was added since. What the access is, is not told. */

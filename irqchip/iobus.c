@@ -1,24 +1,146 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * iobus.c - which device of the driver's own serves an access.
+ * iobus.c - which device of the driver's own serves an access: a controller,
+ * an ioeventfd, a coalesced zone. What none of them wants is the monitor's.
+ *
+ * Which addresses a device has is said here; what it does there, in its own
+ * file. Ports are one byte wide: a wider access is as many of one byte each,
+ * as on the ISA bus. The I/O APIC has 32-bit registers and takes the lower
+ * part of what is written.
+ *
+ * Locking: none of its own; kvm->srcu is held.
  */
 #include "include/compat.h"
 #include "kvm.h"
+#include "irqchip/devices.h"
+
+/* ---- ports -------------------------------------------------------------- */
+
+enum port_owner { PORT_OF_NONE, PORT_OF_PIC, PORT_OF_PIT };
+
+static enum port_owner port_owner(struct kvm *kvm, u16 port)
+{
+	const struct kvm_pit *pit;
+
+	switch (port) {
+	case 0x20 ... 0x21:
+	case 0xa0 ... 0xa1:
+	case 0x4d0 ... 0x4d1:
+		return kvm->pic ? PORT_OF_PIC : PORT_OF_NONE;
+	case 0x40 ... 0x43:
+	case 0x61:
+		pit = smp_load_acquire(&kvm->pit);
+		return pit && kvm_pit_has_port(pit, port) ? PORT_OF_PIT :
+							    PORT_OF_NONE;
+	}
+	return PORT_OF_NONE;
+}
+
+static u8 read_port(struct kvm *kvm, u16 port)
+{
+	switch (port_owner(kvm, port)) {
+	case PORT_OF_PIC:
+		return kvm_pic_read(kvm->pic, port);
+	case PORT_OF_PIT:
+		return kvm_pit_read(kvm->pit, port);
+	default:
+		return 0xff;
+	}
+}
+
+static void write_port(struct kvm *kvm, u16 port, u8 val)
+{
+	switch (port_owner(kvm, port)) {
+	case PORT_OF_PIC:
+		kvm_pic_write(kvm->pic, port, val);
+		break;
+	case PORT_OF_PIT:
+		kvm_pit_write(kvm->pit, port, val);
+		break;
+	default:
+		break;
+	}
+}
+
+static int pio_read(struct kvm *kvm, u16 port, unsigned int len, u8 *data)
+{
+	unsigned int i;
+
+	if (likely(port_owner(kvm, port) == PORT_OF_NONE))
+		return -EOPNOTSUPP;
+	for (i = 0; i < len; i++)
+		data[i] = read_port(kvm, port + i);
+	return 0;
+}
+
+static int pio_write(struct kvm *kvm, u16 port, unsigned int len,
+		     const u8 *data)
+{
+	unsigned int i;
+
+	if (likely(port_owner(kvm, port) == PORT_OF_NONE))
+		return -EOPNOTSUPP;
+	for (i = 0; i < len; i++)
+		write_port(kvm, port + i, data[i]);
+	return 0;
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+static int mmio_read(struct kvm_vcpu *vcpu, u64 addr, unsigned int len,
+		     void *data)
+{
+	struct kvm_ioapic *ioapic = vcpu->kvm->ioapic;
+	unsigned int offset;
+	u64 val;
+
+	if (vcpu->apic && !kvm_apic_mmio_read(vcpu, addr, len, data))
+		return 0;
+	if (!ioapic || !kvm_ioapic_covers(ioapic, addr, len, &offset))
+		return -EOPNOTSUPP;
+	val = kvm_ioapic_read(ioapic, offset);
+	memcpy(data, &val, len);
+	return 0;
+}
+
+static int mmio_write(struct kvm_vcpu *vcpu, u64 addr, unsigned int len,
+		      const void *data)
+{
+	struct kvm_ioapic *ioapic = vcpu->kvm->ioapic;
+	unsigned int offset;
+	u32 val = 0;
+
+	if (vcpu->apic && !kvm_apic_mmio_write(vcpu, addr, len, data))
+		return 0;
+	if (!ioapic || !kvm_ioapic_covers(ioapic, addr, len, &offset))
+		return -EOPNOTSUPP;
+	memcpy(&val, data, min_t(unsigned int, len, sizeof(val)));
+	kvm_ioapic_write(ioapic, offset, val);
+	return 0;
+}
+
+/* ---- both --------------------------------------------------------------- */
 
 int kvm_io_read(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 		unsigned int len, void *data)
 {
-	return -EOPNOTSUPP;
+	return bus == KVM_BUS_PIO ? pio_read(vcpu->kvm, addr, len, data) :
+				    mmio_read(vcpu, addr, len, data);
 }
 
 int kvm_io_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 		 unsigned int len, const void *data)
 {
-	return kvm_coalesce_write(vcpu, bus == KVM_BUS_PIO, addr, len, data) ?
-		0 : -EOPNOTSUPP;
+	int r = bus == KVM_BUS_PIO ? pio_write(vcpu->kvm, addr, len, data) :
+				     mmio_write(vcpu, addr, len, data);
+
+	if (!r || kvm_ioeventfd_write(vcpu->kvm, bus, addr, len, data) ||
+	    kvm_coalesce_write(vcpu, bus == KVM_BUS_PIO, addr, len, data))
+		return 0;
+	return -EOPNOTSUPP;
 }
 
 bool kvm_io_write_any(struct kvm_vcpu *vcpu, gpa_t gpa)
 {
-	return false;
+	return kvm_ioeventfd_write_any(vcpu->kvm, gpa);
 }

@@ -30,12 +30,12 @@
 #ifndef KVM_IRQCHIP_H
 #define KVM_IRQCHIP_H
 
+#include <linux/kvm.h>
 #include <linux/kvm_types.h>
 #include <linux/types.h>
 
 struct kvm;
 struct kvm_vcpu;
-struct kvm_lapic_state;
 
 /* Who models the interrupt controllers of a VM; settled before its vCPUs. */
 enum kvm_irqchip_mode {
@@ -156,11 +156,15 @@ void kvm_apic_hw_timer_fired(struct kvm_vcpu *vcpu);
 
 /* ---- ioapic.c, pic.c, pit.c --------------------------------------------- */
 
-/* KVM_CREATE_IRQCHIP: 8259 pair and I/O APIC with default routes; kvm->lock. */
+void kvm_irqchip_init(struct kvm *kvm);	/* of a VM without, so far */
+/*
+ * KVM_CREATE_IRQCHIP: 8259 pair and I/O APIC with default routes; kvm->lock.
+ * -EEXIST: there are some; -EINVAL: there are vCPUs; -ENOMEM.
+ */
 int kvm_irqchip_create(struct kvm *kvm);
 /* KVM_CAP_SPLIT_IRQCHIP with this many I/O APIC routes; kvm->lock. */
 int kvm_irqchip_create_split(struct kvm *kvm, u32 nr_routes);
-/* No vCPU runs any more. */
+/* No vCPU runs any more; they are still there. */
 void kvm_irqchip_destroy(struct kvm *kvm);
 
 /*
@@ -174,7 +178,22 @@ void kvm_ioapic_eoi_vectors(struct kvm_vcpu *vcpu, unsigned long *bitmap);
 bool kvm_pic_output(struct kvm *kvm);
 u8 kvm_pic_acknowledge(struct kvm *kvm);
 
+/* -ENXIO: there is no PIT. */
+int kvm_get_pit(struct kvm *kvm, struct kvm_pit_state2 *state);
+int kvm_set_pit(struct kvm *kvm, const struct kvm_pit_state2 *state);
+int kvm_pit_set_reinject(struct kvm *kvm, bool reinject);
+int kvm_pit_create(struct kvm *kvm, u32 flags);
+
 /* ---- routing.c ---------------------------------------------------------- */
+
+#define KVM_MAX_IRQ_ROUTES	4096	/* GSIs are below it, too */
+
+/* ioctls of these names, with their errors. */
+int kvm_set_gsi_routing(struct kvm *kvm, struct kvm_irq_routing __user *user);
+int kvm_signal_msi(struct kvm *kvm, const struct kvm_msi *msi);
+int kvm_irq_line(struct kvm *kvm, struct kvm_irq_level *line);
+int kvm_get_irqchip(struct kvm *kvm, struct kvm_irqchip *chip);
+int kvm_set_irqchip(struct kvm *kvm, const struct kvm_irqchip *chip);
 
 /* Sources of a level-triggered line, which are ORed. */
 #define KVM_IRQ_SOURCE_USER	0
@@ -190,6 +209,14 @@ int kvm_set_irq(struct kvm *kvm, int source, u32 gsi, bool level);
 void kvm_notify_acked(struct kvm *kvm, unsigned int irqchip, unsigned int pin);
 /* Routes changed, or the fields of a redirection entry that EOI concerns. */
 void kvm_request_ioapic_scan(struct kvm *kvm);
+
+/* ---- eventfd.c ---------------------------------------------------------- */
+
+int kvm_irqfd_module_init(void);
+void kvm_irqfd_module_exit(void);
+/* KVM_IRQFD, KVM_IOEVENTFD. */
+int kvm_irqfd(struct kvm *kvm, const struct kvm_irqfd *args);
+int kvm_ioeventfd(struct kvm *kvm, const struct kvm_ioeventfd *args);
 
 /* ---- iobus.c ------------------------------------------------------------ */
 

@@ -62,6 +62,7 @@
 #define KVM_RMODE_IDENTITY_SLOT	(KVM_MAX_MEMSLOTS + 1)
 #define KVM_MAX_CPUID_ENTRIES	256
 #define KVM_CPUID_MAP_SIZE	128	/* the first 32 leaves of 4 ranges */
+#define KVM_APIC_GFN		0xfee00	/* of local APICs, after reset */
 #define KVM_MAX_SLOT_PAGES	((1ul << 31) - 1)
 
 /* Offsets, in pages, of what a vCPU fd lets its owner map. */
@@ -225,6 +226,10 @@ struct kvm {
 	hva_t mmu_invalidate_start;		/* mmu_lock */
 	hva_t mmu_invalidate_end;		/* mmu_lock */
 	struct kvm_vm_mmu mmu;			/* mmu.c; mmu_lock */
+	/* kvm_mmu_apic_page_create(); set once, under lock. */
+	struct kvm_memory_slot *apic_slot;
+	kvm_pfn_t apic_pfn;
+	int apic_inhibits;			/* mmu_lock */
 
 	/* Coalesced MMIO; the list changes under slots_lock, read under SRCU. */
 	struct list_head coalesced_zones;
@@ -607,11 +612,11 @@ struct kvm_backend {
 	void (*apic_tpr_threshold)(struct kvm_vcpu *vcpu, int threshold);
 	/*
 	 * apicv_active: post a vector; any context but NMI. False: it was
-	 * posted before. The caller kicks one that is not in guest mode; one
-	 * that is takes it without an exit.
+	 * posted before. A vCPU in guest mode takes it without an exit, others
+	 * at their next entry; the caller wakes one that sleeps.
 	 */
 	bool (*apic_post)(struct kvm_vcpu *vcpu, u8 vector);
-	/* Posted vectors to IRR. Returns the highest in IRR, or -1. */
+	/* Posted vectors to IRR now. Returns the highest in IRR, or -1. */
 	int (*apic_take_posted)(struct kvm_vcpu *vcpu);
 	bool (*apic_has_posted)(struct kvm_vcpu *vcpu);	/* any thread */
 	/* Software changed IRR or ISR of the page: RVI and SVI follow. */

@@ -924,6 +924,19 @@ static int host_page_error(struct kvm_vcpu *vcpu, const struct mmu_fault *fault,
 	}
 }
 
+static int resolve_apic_page(const struct kvm *kvm, struct mmu_fault *fault)
+{
+	fault->hva = 0;
+	fault->seq = READ_ONCE(kvm->mmu_invalidate_seq);
+	fault->page = (struct kvm_host_page) {
+		.pfn = kvm->apic_pfn,
+		.level = PT_LEVEL_4K,
+		.writable = true,
+		.is_ram = true,
+	};
+	return MMU_FAULT_FOUND;
+}
+
 int mmu_fault_resolve(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
@@ -936,6 +949,8 @@ int mmu_fault_resolve(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 	r = mmu_caches_fill(vcpu);
 	if (r)
 		return r;
+	if (unlikely(fault->slot == kvm->apic_slot))
+		return resolve_apic_page(kvm, fault);
 
 	fault->hva = slot_gfn_to_hva(fault->slot, fault->gfn);
 	fault->seq = READ_ONCE(kvm->mmu_invalidate_seq);
@@ -962,6 +977,8 @@ static int direct_page_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u32 error_code)
 	if (unlikely(!gfn_in_reach(vcpu, fault.gfn)))
 		return KVM_PF_EMULATE;
 	fault.slot = kvm_vcpu_gfn_to_slot(vcpu, fault.gfn);
+	if (!fault.slot)
+		fault.slot = mmu_apic_slot(kvm, fault.gfn);
 	if (!fault.slot)
 		return mmio_fault(vcpu, fault.gfn);
 	r = mmu_fault_resolve(vcpu, &fault);
@@ -1017,6 +1034,68 @@ bool kvm_mmu_is_mmio(struct kvm_vcpu *vcpu, gpa_t gpa)
 	return mmio;
 }
 
+/* ---- the page of the local APICs ---------------------------------------- */
+
+/*
+ * Where the processor virtualises accesses to local APICs, a page must be
+ * mapped at their address, which it recognises. The page is no memory of the
+ * guest: everything else finds nothing there. It has a slot that is not among
+ * the slots, so that its entries have a reverse map like all others. Memory at
+ * that address goes first.
+ */
+
+int kvm_mmu_apic_page_create(struct kvm *kvm, struct page *page)
+{
+	struct kvm_memory_slot *slot;
+
+	if (mtree_load(&kvm->slots, KVM_APIC_GFN))
+		return 0;
+	slot = kzalloc(sizeof(*slot), GFP_KERNEL_ACCOUNT);
+	if (!slot)
+		return -ENOMEM;
+	slot->base_gfn = KVM_APIC_GFN;
+	slot->npages = 1;
+	if (kvm_mmu_slot_create(kvm, slot)) {
+		kfree(slot);
+		return -ENOMEM;
+	}
+	kvm->apic_pfn = page_to_pfn(page);
+	smp_store_release(&kvm->apic_slot, slot);
+	return 0;
+}
+
+static void apic_page_free(struct kvm *kvm)
+{
+	if (!kvm->apic_slot)
+		return;
+	kvm_mmu_slot_free(kvm->apic_slot);
+	kfree(kvm->apic_slot);
+}
+
+void kvm_mmu_apic_page_inhibit(struct kvm *kvm, bool inhibit)
+{
+	struct kvm_memory_slot *slot = kvm->apic_slot;
+
+	if (!slot)
+		return;
+	spin_lock(&kvm->mmu_lock);
+	kvm->apic_inhibits += inhibit ? 1 : -1;
+	WRITE_ONCE(slot->invalid, kvm->apic_inhibits);
+	spin_unlock(&kvm->mmu_lock);
+	if (inhibit)
+		kvm_mmu_slot_zap(kvm, slot);
+	else
+		kvm_mmu_zap_mmio(kvm);
+}
+
+struct kvm_memory_slot *mmu_apic_slot(const struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_memory_slot *slot = smp_load_acquire(&kvm->apic_slot);
+
+	return slot && gfn == KVM_APIC_GFN && !READ_ONCE(slot->invalid) ?
+	       slot : NULL;
+}
+
 /* ---- guest paging state ------------------------------------------------- */
 
 void kvm_mmu_reset(struct kvm_vcpu *vcpu)
@@ -1054,6 +1133,9 @@ int kvm_mmu_slot_create(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
 	gfn_t last = slot->base_gfn + slot->npages - 1;
 
+	/* Once and for all: monitors do not put memory there. */
+	if (unlikely(slot_has_gfn(slot, KVM_APIC_GFN)))
+		kvm_mmu_apic_page_inhibit(kvm, true);
 	slot->mmu.region = kvcalloc(slot_index(slot, last, PT_LEVEL_2M) + 1,
 				    sizeof(*slot->mmu.region),
 				    GFP_KERNEL_ACCOUNT);
@@ -1296,6 +1378,7 @@ void kvm_mmu_vm_destroy(struct kvm *kvm)
 {
 	kvm_mmu_zap_all(kvm);
 	WARN_ON_ONCE(kvm->mmu.nr_pages);
+	apic_page_free(kvm);
 }
 
 static void __init use_ept_format(void)

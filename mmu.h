@@ -215,6 +215,13 @@ void kvm_mmu_slot_free(struct kvm_memory_slot *slot);
 void kvm_mmu_slot_zap(struct kvm *kvm, struct kvm_memory_slot *slot);
 /* A slot was published: MMIO entries of before may cover it. */
 void kvm_mmu_zap_mmio(struct kvm *kvm);
+/*
+ * The page that the processor takes for the local APICs' is to be mapped at
+ * KVM_APIC_GFN, if there is no memory. kvm->lock held. 0 or -ENOMEM.
+ */
+int kvm_mmu_apic_page_create(struct kvm *kvm, struct page *page);
+/* One more reason why it must not be mapped, or one less. May sleep. */
+void kvm_mmu_apic_page_inhibit(struct kvm *kvm, bool inhibit);
 /* Dirty logging begins: the next write to each frame of the slot is noted. */
 void kvm_mmu_slot_make_clean(struct kvm *kvm, struct kvm_memory_slot *slot);
 /*

@@ -183,6 +183,8 @@ struct mmu_fault {
  */
 #define MMU_FAULT_FOUND		0
 int mmu_fault_resolve(struct kvm_vcpu *vcpu, struct mmu_fault *fault);
+/* The slot of the local APICs' page, if gfn is theirs and it may be mapped. */
+struct kvm_memory_slot *mmu_apic_slot(const struct kvm *kvm, gfn_t gfn);
 /* What was found is no longer true, or may not be for long. */
 bool mmu_fault_stale(const struct kvm *kvm, const struct mmu_fault *fault);
 int mmu_fault_level(const struct mmu_fault *fault);

@@ -915,6 +915,8 @@ static void prefetch_around(struct kvm_vcpu *vcpu,
 	/* What the host maps may be on its way out. */
 	if (vcpu->kvm->mmu_invalidate_in_progress)
 		return;
+	if (fault->slot == vcpu->kvm->apic_slot)
+		return;		/* it stands alone, and has no hva */
 	if (sp->source)
 		prefetch_shadow(vcpu, fault->slot, sp, first);
 	else
@@ -1072,6 +1074,8 @@ static int fault_at_frame(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 	int r;
 
 	fault->slot = kvm_vcpu_gfn_to_slot(vcpu, fault->gfn);
+	if (!fault->slot)
+		fault->slot = mmu_apic_slot(kvm, fault->gfn);
 	if (!fault->slot)
 		return shadow_mmio(vcpu, fault);
 	r = mmu_fault_resolve(vcpu, fault);

@@ -435,8 +435,6 @@ static bool entry_called_off(struct kvm_vcpu *vcpu)
 {
 	vcpu->mode = IN_GUEST_MODE;
 	smp_mb();	/* pairs with that after setting a request */
-	if (vcpu->apicv_active)
-		backend->apic_take_posted(vcpu);
 	handle_flush_requests(vcpu);
 	if (likely(!kvm_request_pending(vcpu) &&
 		   !xfer_to_guest_mode_work_pending()))

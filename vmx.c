@@ -31,6 +31,7 @@
 #include "include/compat.h"
 #include "kvm.h"
 #include "vmcs.h"
+#include "vmx_apic.h"
 #include "vmx_caps.h"
 #include "vmx_explain.h"
 #include "vmx_mitigations.h"
@@ -1720,6 +1721,8 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 			wrpkru(vcpu->pkru);
 	}
 	do {
+		if (vmx->apic_entry)
+			vmx_apic_enter(vmx);
 		write_dirty_regs(vcpu);
 		vmx_mitigations_enter(again);
 		again = true;
@@ -1967,7 +1970,8 @@ static bool wrmsr_is_slow(struct kvm_vcpu *vcpu)
 {
 	u32 index = vcpu->regs[VCPU_RCX];
 
-	return index == MSR_EFER || index == MSR_IA32_XSS;
+	return index == MSR_EFER || index == MSR_IA32_XSS ||
+	       index == MSR_IA32_APICBASE;
 }
 
 /* Outside of 64-bit mode an operand is the lower half of its register. */
@@ -2028,7 +2032,7 @@ static bool fast_gp(struct vcpu_vmx *vmx)
 static bool fast_exit(struct vcpu_vmx *vmx)
 {
 	struct kvm_vcpu *vcpu = &vmx->vcpu;
-	bool stepped;
+	bool stepped = false;
 
 	switch (vmx->exit_reason) {
 	case EXIT_REASON_CPUID:
@@ -2069,7 +2073,7 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 	return false;
 }
 
-/* A host NMI or machine check that the exit has consumed. */
+/* A host interrupt, NMI or machine check that the exit has consumed. */
 static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
@@ -2077,6 +2081,9 @@ static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
 
 	if (vmx->entry_error)
 		return;
+	if (vmx->exit_reason == EXIT_REASON_EXTERNAL_INTERRUPT &&
+	    (vmx->vmcs.ctl[VMX_WORD_EXIT] & EXIT_CTL_ACK_INTR))
+		compat_handle_interrupt(exit_intr_info(vmx) & INTR_VECTOR);
 	if ((vmx->exit_reason & EXIT_REASON_BASIC) ==
 	    EXIT_REASON_MCE_DURING_VMENTRY)
 		compat_handle_machine_check();
@@ -2202,7 +2209,7 @@ static int handle_exception_nmi(struct kvm_vcpu *vcpu)
 
 static int handle_external_interrupt(struct kvm_vcpu *vcpu)
 {
-	/* It was taken when interrupts were enabled after the exit. */
+	/* It was taken when interrupts were enabled after the exit, or before. */
 	vcpu->stat.irq_exits++;
 	return 1;
 }
@@ -2511,6 +2518,16 @@ static int handle_ept_misconfig(struct kvm_vcpu *vcpu)
 	return r == KVM_PF_EMULATE ? emulate_access(vcpu, gpa, EMULTYPE_PF) : r;
 }
 
+static int handle_apic_access(struct kvm_vcpu *vcpu)
+{
+	gpa_t gpa = vmx_apic_accessed(to_vmx(vcpu));
+
+	/* A fetch, or the guest's tables: those who know look for themselves. */
+	if (gpa == INVALID_GPA)
+		return emulate_access(vcpu, 0, 0);
+	return emulate_access(vcpu, gpa, EMULTYPE_PF | EMULTYPE_MMIO);
+}
+
 /* ---- no exit: a state that cannot be entered ---------------------------- */
 
 /* Is there something that the run loop must see to before the next step? */
@@ -2626,6 +2643,7 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_MSR_WRITE]			= handle_wrmsr,
 	[EXIT_REASON_MWAIT_INSTRUCTION]		= handle_mwait,
 	[EXIT_REASON_MONITOR_INSTRUCTION]	= handle_mwait,
+	[EXIT_REASON_APIC_ACCESS]		= handle_apic_access,
 	[EXIT_REASON_EPT_VIOLATION]		= handle_ept_violation,
 	[EXIT_REASON_EPT_MISCONFIG]		= handle_ept_misconfig,
 	[EXIT_REASON_INVEPT]			= handle_undefined,
@@ -2767,6 +2785,7 @@ static void vmcs_init_controls(struct vcpu_vmx *vmx)
 	vmcs_write64(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->perf_host));
 	vmcs_write64(MSR_BITMAP, __pa(vmx->msr_bitmap));
 	vmcs_write64(VMCS_LINK_POINTER, ~0ull);
+	vmx_apic_init_vmcs(vmx);
 	if (vmx->vpid)
 		vmcs_write16(VPID, vmx->vpid);
 	if (vmx_has(VMX_CTL_CPU2_ENABLE_XSAVES))
@@ -2832,6 +2851,7 @@ static void vmx_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 	ctl_set(vmx, VMX_CTL_CPU_INTR_WINDOW_EXITING, false);
 	ctl_set(vmx, VMX_CTL_CPU_NMI_WINDOW_EXITING, false);
 	update_exception_bitmap(vcpu);
+	vmx_apic_mode(vcpu);
 	if (init)
 		return;
 	vmcs_write32(GUEST_SYSENTER_CS, 0);
@@ -2841,9 +2861,25 @@ static void vmx_vcpu_reset(struct kvm_vcpu *vcpu, bool init)
 
 static void vmx_free_pages(struct vcpu_vmx *vmx)
 {
+	vmx_apic_free(vmx);
 	vmx_free_region(vmx->vmcs.region);
 	free_page((unsigned long)vmx->msr_bitmap);
 	free_page((unsigned long)vmx->pml);
+}
+
+static int vmx_alloc_pages(struct vcpu_vmx *vmx)
+{
+	vmx->vmcs.region = vmx_alloc_region(raw_smp_processor_id(),
+					    GFP_KERNEL_ACCOUNT);
+	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (kvm_caps.pml)
+		vmx->pml = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	if (vmx->vmcs.region && vmx->msr_bitmap &&
+	    (!kvm_caps.pml || vmx->pml) &&
+	    (!kvm_irqchip_in_kernel(vmx->vcpu.kvm) || !vmx_apic_create(vmx)))
+		return 0;
+	vmx_free_pages(vmx);
+	return -ENOMEM;
 }
 
 static int vmx_vcpu_create(struct kvm_vcpu *vcpu)
@@ -2856,16 +2892,9 @@ static int vmx_vcpu_create(struct kvm_vcpu *vcpu)
 		if (r)
 			return r;
 	}
-	vmx->vmcs.region = vmx_alloc_region(raw_smp_processor_id(),
-					    GFP_KERNEL_ACCOUNT);
-	vmx->msr_bitmap = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	if (kvm_caps.pml)
-		vmx->pml = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs.region || !vmx->msr_bitmap ||
-	    (kvm_caps.pml && !vmx->pml)) {
-		vmx_free_pages(vmx);
-		return -ENOMEM;
-	}
+	r = vmx_alloc_pages(vmx);
+	if (r)
+		return r;
 	vmx->vpid = vpid_alloc();
 	vmcs_forget(&vmx->vmcs);
 	msr_bitmap_init(vmx);
@@ -2896,6 +2925,7 @@ static int vmx_vm_init(struct kvm *kvm)
 
 static void vmx_vm_destroy(struct kvm *kvm)
 {
+	vmx_apic_vm_free(kvm);
 }
 
 static int vmx_set_tss_addr(struct kvm *kvm, unsigned long addr)
@@ -3026,4 +3056,13 @@ const struct kvm_backend vmx_backend = {
 	.flush_tlb = vmx_flush_tlb,
 	.flush_tlb_guest = vmx_flush_tlb_guest,
 	.flush_tlb_gva = vmx_flush_tlb_gva,
+	.apic_mode = vmx_apic_mode,
+	.apic_tpr_threshold = vmx_apic_tpr_threshold,
+	.apic_post = vmx_apic_post,
+	.apic_take_posted = vmx_apic_take_posted,
+	.apic_has_posted = vmx_apic_has_posted,
+	.apic_reload = vmx_apic_reload,
+	.apic_eoi_exits = vmx_apic_eoi_exits,
+	.set_timer = vmx_set_timer,
+	.cancel_timer = vmx_cancel_timer,
 };

@@ -45,6 +45,22 @@ static bool pml = true;
 module_param(pml, bool, 0444);
 MODULE_PARM_DESC(pml, "page-modification logging, with eptad (default: on)");
 
+static bool tpr_shadow = true;
+module_param(tpr_shadow, bool, 0444);
+MODULE_PARM_DESC(tpr_shadow, "the guest's task priority without exits (default: on)");
+
+static bool flexpriority = true;
+module_param(flexpriority, bool, 0444);
+MODULE_PARM_DESC(flexpriority, "APIC-access page, with tpr_shadow (default: on)");
+
+static bool enable_apicv = true;
+module_param(enable_apicv, bool, 0444);
+MODULE_PARM_DESC(enable_apicv, "APIC registers, interrupt delivery and posting without exits (default: on)");
+
+static bool preemption_timer = true;
+module_param(preemption_timer, bool, 0444);
+MODULE_PARM_DESC(preemption_timer, "VMX-preemption timer for the guest's APIC timer (default: on)");
+
 /* ---- negotiation -------------------------------------------------------- */
 
 enum need {
@@ -65,6 +81,8 @@ static const struct {
 	{ VMX_CTL_PIN_EXT_INTR_EXITING,		REQUIRED },
 	{ VMX_CTL_PIN_NMI_EXITING,		REQUIRED },
 	{ VMX_CTL_PIN_VIRTUAL_NMIS,		REQUIRED },
+	{ VMX_CTL_PIN_PREEMPTION_TIMER,		WANTED, &preemption_timer },
+	{ VMX_CTL_PIN_POSTED_INTR,		WANTED, &enable_apicv },
 
 	{ VMX_CTL_CPU_USE_TSC_OFFSETTING,	REQUIRED },
 	{ VMX_CTL_CPU_HLT_EXITING,		REQUIRED },
@@ -76,6 +94,7 @@ static const struct {
 	{ VMX_CTL_CPU_MOV_DR_EXITING,		REQUIRED },
 	{ VMX_CTL_CPU_UNCOND_IO_EXITING,	REQUIRED },
 	{ VMX_CTL_CPU_USE_MSR_BITMAPS,		REQUIRED },
+	{ VMX_CTL_CPU_TPR_SHADOW,		WANTED, &tpr_shadow },
 	{ VMX_CTL_CPU_ACTIVATE_SECONDARY,	WANTED },
 
 	{ VMX_CTL_CPU2_ENABLE_EPT,		WANTED, &ept },
@@ -89,10 +108,15 @@ static const struct {
 	{ VMX_CTL_CPU2_ENABLE_PML,		WANTED, &pml },
 	{ VMX_CTL_CPU2_PAUSE_LOOP_EXITING,	WANTED },
 	{ VMX_CTL_CPU2_ENCLS_EXITING,		WANTED },
+	{ VMX_CTL_CPU2_VIRTUALIZE_APIC,		WANTED, &flexpriority },
+	{ VMX_CTL_CPU2_VIRTUALIZE_X2APIC,	WANTED, &tpr_shadow },
+	{ VMX_CTL_CPU2_APIC_REGISTER_VIRT,	WANTED, &enable_apicv },
+	{ VMX_CTL_CPU2_VIRTUAL_INTR_DELIVERY,	WANTED, &enable_apicv },
 	{ VMX_CTL_CPU2_CONCEAL_FROM_PT,		WANTED },
 
 	{ VMX_CTL_EXIT_CTL_SAVE_DEBUG,		REQUIRED },
 	{ VMX_CTL_EXIT_CTL_HOST_LONG_MODE,	REQUIRED },
+	{ VMX_CTL_EXIT_CTL_ACK_INTR,		WANTED, &enable_apicv },
 	{ VMX_CTL_EXIT_CTL_LOAD_PAT,		WANTED },
 	{ VMX_CTL_EXIT_CTL_SAVE_PAT,		WANTED },
 	{ VMX_CTL_EXIT_CTL_LOAD_EFER,		WANTED },
@@ -198,6 +222,45 @@ static void __init settle_controls(void)
 	}
 }
 
+/* Take what a vCPU turns on for itself; no VMCS begins with it. */
+static bool __init reserve_control(enum vmx_control ctl)
+{
+	bool has = vmx_has(ctl);
+
+	drop_control(ctl);
+	return has;
+}
+
+/*
+ * All of APIC virtualisation builds on the TPR shadow. Of what delivers
+ * interrupts we take all or nothing; posting wants interrupts acknowledged by
+ * the exit. Where real mode is not the processor's own, it must not deliver
+ * interrupts by itself either.
+ */
+static void __init settle_apic(void)
+{
+	bool shadow = reserve_control(VMX_CTL_CPU_TPR_SHADOW);
+	bool access = reserve_control(VMX_CTL_CPU2_VIRTUALIZE_APIC);
+	bool x2apic = reserve_control(VMX_CTL_CPU2_VIRTUALIZE_X2APIC);
+	bool registers = reserve_control(VMX_CTL_CPU2_APIC_REGISTER_VIRT);
+	bool delivery = reserve_control(VMX_CTL_CPU2_VIRTUAL_INTR_DELIVERY);
+	bool posting = reserve_control(VMX_CTL_PIN_POSTED_INTR);
+	bool ack = reserve_control(VMX_CTL_EXIT_CTL_ACK_INTR);
+
+	kvm_caps.tpr_shadow = shadow;
+	vmx_config.apic_access = shadow && access;
+	vmx_config.x2apic = shadow && x2apic;
+	kvm_caps.apicv = vmx_config.x2apic && registers && delivery &&
+			 posting && ack && compat_has_posted_vector() &&
+			 vmx_has(VMX_CTL_CPU2_UNRESTRICTED_GUEST);
+	kvm_caps.preemption_timer =
+		reserve_control(VMX_CTL_PIN_PREEMPTION_TIMER);
+	tpr_shadow = shadow;
+	flexpriority = vmx_config.apic_access;
+	enable_apicv = kvm_caps.apicv;
+	preemption_timer = kvm_caps.preemption_timer;
+}
+
 /*
  * State that xcr0_valid() knows the rules of and that the FPU state of every
  * guest has room for: not AMX, whose room the kernel gives out on demand.
@@ -267,9 +330,14 @@ void vmx_caps_report(void)
 	char paging[48];
 
 	describe_paging(paging, sizeof(paging));
-	pr_info("kvm: VT-x with %s%s%s%s%s%s; VMCS revision %#x\n", paging,
+	pr_info("kvm: VT-x with %s%s%s%s%s%s%s%s%s; VMCS revision %#x\n",
+		paging,
 		kvm_caps.unrestricted_guest ? ", unrestricted guest" : "",
 		kvm_caps.vpid ? ", VPID" : "", kvm_caps.pml ? ", PML" : "",
+		kvm_caps.apicv ? ", APICv" :
+		kvm_caps.tpr_shadow ? ", TPR shadow" : "",
+		vmx_config.apic_access ? ", APIC-access page" : "",
+		kvm_caps.preemption_timer ? ", preemption timer" : "",
 		kvm_caps.tsc_scaling ? ", TSC scaling" : "",
 		kvm_caps.xsaves ? ", XSAVES" : "",
 		vmx_config.revision);
@@ -324,6 +392,7 @@ int __init vmx_caps_setup(void)
 	if (r)
 		return r;
 	settle_controls();
+	settle_apic();
 	fill_caps();
 	return 0;
 }

@@ -21,6 +21,9 @@ struct vmx_config {
 	u64 ctl[NR_VMX_WORDS];		/* controls that every VMCS begins with */
 	u64 cr0_fixed0;			/* bits that must be 1 */
 	u64 cr4_fixed0, cr4_fixed1;	/* ... and those that may be */
+	/* What else than kvm_caps.tpr_shadow and apicv there is of the APIC. */
+	bool apic_access;		/* "virtualize APIC accesses" */
+	bool x2apic;			/* "virtualize x2APIC mode" */
 	/* Of the host, the same on all CPUs. */
 	u64 host_sysenter_cs, host_sysenter_eip, host_pat, host_efer;
 };

@@ -41,6 +41,12 @@ enum user_msr {
 
 #define NR_PERF_MSRS	4	/* perf asks for two at most */
 
+/* vcpu_vmx.apic_entry: what to see to at each entry. */
+enum {
+	APIC_ENTRY_POSTED	= BIT(0),	/* take posted interrupts */
+	APIC_ENTRY_TIMER	= BIT(1),	/* load the preemption timer */
+};
+
 struct vcpu_vmx {
 	struct kvm_vcpu vcpu;		/* first: kvm.h allocates it so */
 	struct loaded_vmcs vmcs;
@@ -67,6 +73,14 @@ struct vcpu_vmx {
 	unsigned long rflags;
 	bool single_step;		/* TF is the monitor's, not the guest's */
 	u64 eptp;
+
+	/* A local APIC in the kernel: vmx_apic.c. */
+	u32 apic_entry;			/* APIC_ENTRY_* */
+	int tpr_threshold;		/* as in the VMCS */
+	bool apic_elsewhere;		/* not at the APIC-access page */
+	struct vmx_posted *posted;	/* NULL without apicv_active */
+	unsigned long eoi_exits[4];	/* as in the VMCS */
+	u64 timer_deadline;		/* of the host's TSC */
 
 	/* Real mode without unrestricted guest. */
 	u32 special;			/* SPECIAL_* */

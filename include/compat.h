@@ -56,9 +56,12 @@
 #else
 #include <linux/entry-kvm.h>
 #endif
+#include <asm/apic.h>
+#include <asm/desc.h>
 #include <asm/entry-common.h>
 #include <asm/fpu/api.h>
 #include <asm/idtentry.h>
+#include <asm/irq_vectors.h>
 #include <asm/mce.h>
 #include <asm/msr.h>
 #include <asm/perf_event.h>
@@ -419,6 +422,53 @@ static __always_inline void compat_handle_nmi(void)
 	vmx_call_handler((unsigned long)asm_exc_nmi_noist);
 #else
 #error "this kernel offers no way to pass on an NMI"
+#endif
+}
+
+/*
+ * The exit has acknowledged an interrupt: let the host handle it now, on the
+ * way that it would have taken. Interrupts are off, and are when it is done.
+ */
+static __always_inline void compat_handle_interrupt(u8 vector)
+{
+#ifdef HAVE_X86_ENTRY_FROM_KVM
+	x86_entry_from_kvm(EVENT_TYPE_EXTINT, vector);
+#else
+	struct desc_ptr idt;
+
+#ifdef CONFIG_X86_FRED
+	if (cpu_feature_enabled(X86_FEATURE_FRED)) {
+		fred_entry_from_kvm(EVENT_TYPE_EXTINT, vector);
+		return;
+	}
+#endif
+	store_idt(&idt);
+	vmx_call_handler(gate_offset((gate_desc *)idt.address + vector));
+#endif
+}
+
+/*
+ * The vector whose handler on the host does nothing: a processor that is in a
+ * guest takes it as the notification of posted interrupts. Any context, CPU
+ * that stays online.
+ */
+#ifdef POSTED_INTR_VECTOR
+#define COMPAT_POSTED_VECTOR	POSTED_INTR_VECTOR
+#else
+#define COMPAT_POSTED_VECTOR	0
+#endif
+
+static inline bool compat_has_posted_vector(void)
+{
+	return COMPAT_POSTED_VECTOR;
+}
+
+static inline void compat_send_posted_notification(int cpu)
+{
+#ifdef HAVE_APIC_SEND_IPI_MASK
+	__apic_send_IPI_mask(cpumask_of(cpu), COMPAT_POSTED_VECTOR);
+#else
+	apic->send_IPI(cpu, COMPAT_POSTED_VECTOR);
 #endif
 }
 

@@ -24,6 +24,7 @@
 #include <linux/syscore_ops.h>
 #include <linux/sysfs.h>
 #include <linux/vmstat.h>
+#include <asm/apic.h>
 #include <asm/entry-common.h>
 #include <asm/idtentry.h>
 #include <asm/mce.h>
@@ -150,6 +151,9 @@
 
 //? HAVE_ASM_EXC_NMI_NOIST asm_exc_nmi_noist
 	asm_exc_nmi_noist();
+
+//? HAVE_APIC_SEND_IPI_MASK __SCT__apic_call_send_IPI_mask
+	__apic_send_IPI_mask(cpumask_of(0), 0);
 
 //? HAVE_DO_MACHINE_CHECK do_machine_check
 	do_machine_check((struct pt_regs *)NULL);

@@ -27,6 +27,7 @@
 
 #include "include/compat.h"
 #include "kvm.h"
+#include "trace.h"
 #include "x86_emulate.h"
 
 #define MAX_INSN_BYTES	15	/* of an instruction */
@@ -236,6 +237,9 @@ static void fill_mmio_exit(struct kvm_vcpu *vcpu, const struct io_piece *piece,
 	run->mmio.is_write = write;
 	if (write)
 		memcpy(run->mmio.data, piece->data, sizeof(run->mmio.data));
+	trace_kvm_mmio(write ? KVM_TRACE_MMIO_WRITE :
+			       KVM_TRACE_MMIO_READ_UNSATISFIED,
+		       piece->len, piece->gpa, write ? piece->data : NULL);
 }
 
 static int give_up(struct kvm_emulator *em, int error)
@@ -595,6 +599,8 @@ static void fill_pio_exit(struct kvm_vcpu *vcpu, bool in, u16 port,
 	run->io.port = port;
 	run->io.count = count;
 	run->io.data_offset = KVM_PIO_PAGE * PAGE_SIZE;
+	if (!in)
+		trace_kvm_pio(true, port, size, count, vcpu->pio_data);
 }
 
 /* Items from a device of the driver's own, which answers all or none. */
@@ -1230,6 +1236,23 @@ static int inject_fault(struct kvm_emulator *em)
  * the guest, which may have changed its code since the exit, cannot end the
  * VM: to it the processor does not know the instruction.
  */
+static void trace_insn(const struct kvm_emulator *em, bool failed)
+{
+	static const u8 flags[] = {
+		[X86_MODE_REAL] = 0, [X86_MODE_VM86] = 0,
+		[X86_MODE_PROT16] = 1, [X86_MODE_PROT32] = 2,
+		[X86_MODE_PROT64] = 3,
+	};
+	const struct x86_emulate_ctxt *ctxt = &em->ctxt;
+	struct kvm_segment cs;
+
+	if (!trace_kvm_emulate_insn_enabled())
+		return;
+	backend->get_segment(em->vcpu, &cs, VCPU_SEG_CS);
+	trace_kvm_emulate_insn(ctxt->rip, cs.base, ctxt->insn.bytes,
+			       ctxt->insn.fetched, flags[ctxt->mode], failed);
+}
+
 static int fail(struct kvm_emulator *em)
 {
 	const struct x86_insn *insn = &em->ctxt.insn;
@@ -1241,6 +1264,7 @@ static int fail(struct kvm_emulator *em)
 	if (kvm_mmu_unprotect(em->vcpu))
 		return 1;
 	em->vcpu->stat.insn_emulation_fail++;
+	trace_insn(em, true);
 	if (backend->get_cpl(em->vcpu) > 0) {
 		kvm_queue_exception(em->vcpu, X86_TRAP_UD);
 		return 1;
@@ -1345,13 +1369,18 @@ static int resume_after_read(struct kvm_vcpu *vcpu)
 	struct io_piece *p = &em->answer[em->nr_answers++];
 
 	memcpy(p->data, vcpu->run->mmio.data, sizeof(p->data));
+	trace_kvm_mmio(KVM_TRACE_MMIO_READ, p->len, p->gpa, p->data);
 	return resume(em);
 }
 
 static int resume_after_in(struct kvm_vcpu *vcpu)
 {
-	vcpu->emul->pio.answered = true;
-	return resume(vcpu->emul);
+	struct kvm_emulator *em = vcpu->emul;
+
+	em->pio.answered = true;
+	trace_kvm_pio(false, em->pio.port, em->pio.size, em->pio.count,
+		      vcpu->pio_data);
+	return resume(em);
 }
 
 int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
@@ -1364,6 +1393,7 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 	begin_instruction(em);
 	rc = x86_decode_insn(&em->ctxt);
 	if (rc == X86EMUL_OK) {
+		trace_insn(em, false);
 		if (emultype & EMULTYPE_PF) {
 			em->fault_gpa = fault_gpa;
 			em->one_operand = one_operand(&em->ctxt.insn);
@@ -1524,6 +1554,7 @@ static int finish_fast_in(struct kvm_vcpu *vcpu)
 
 	if (!still_there(vcpu))
 		return 1;
+	trace_kvm_pio(false, em->pio.port, em->pio.size, 1, vcpu->pio_data);
 	set_in_result(vcpu, em->pio.size, READ_ONCE(*(u32 *)vcpu->pio_data));
 	return skip_port_access(vcpu, em->pio.port, em->pio.size);
 }

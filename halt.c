@@ -23,6 +23,7 @@
 
 #include "include/compat.h"
 #include "kvm.h"
+#include "trace.h"
 
 static unsigned int halt_poll_ns = 200000;
 module_param(halt_poll_ns, uint, 0644);
@@ -101,13 +102,17 @@ static void shrink(struct kvm_vcpu *vcpu)
 static void learn(struct kvm_vcpu *vcpu, u64 waited)
 {
 	u64 longest = READ_ONCE(halt_poll_ns);
+	u32 old = vcpu->halt_poll_ns;
 
-	if (waited <= vcpu->halt_poll_ns)
+	if (waited <= old)
 		return;
 	if (waited > longest)
 		shrink(vcpu);
-	else if (vcpu->halt_poll_ns < longest)
+	else if (old < longest)
 		grow(vcpu);
+	if (vcpu->halt_poll_ns != old)
+		trace_kvm_halt_poll_ns(waited <= longest, vcpu->id,
+				       vcpu->halt_poll_ns, old);
 }
 
 /* True: there is no need to sleep. */
@@ -123,6 +128,8 @@ static bool poll(struct kvm_vcpu *vcpu, const struct waiting *w, u64 start)
 		if (wait_ends(vcpu, w)) {
 			vcpu->stat.halt_successful_poll++;
 			vcpu->stat.halt_poll_success_ns += now - start;
+			kvm_stat_hist(vcpu->stat.halt_poll_success_hist,
+				      now - start);
 			return true;
 		}
 		cpu_relax();
@@ -130,6 +137,7 @@ static bool poll(struct kvm_vcpu *vcpu, const struct waiting *w, u64 start)
 	} while (now < end && !need_resched() && single_task_running() &&
 		 !signal_pending(current));
 	vcpu->stat.halt_poll_fail_ns += now - start;
+	kvm_stat_hist(vcpu->stat.halt_poll_fail_hist, now - start);
 	return false;
 }
 
@@ -150,6 +158,7 @@ static void sleep_until(struct kvm_vcpu *vcpu, const struct waiting *w)
 
 static void wait(struct kvm_vcpu *vcpu, const struct waiting *w)
 {
+	bool slept = false;
 	u64 start;
 
 	if (wait_ends(vcpu, w))
@@ -157,13 +166,19 @@ static void wait(struct kvm_vcpu *vcpu, const struct waiting *w)
 	kvm_apic_timer_sleep(vcpu);
 	start = ktime_get_ns();
 	if (!w->halted || !poll(vcpu, w, start)) {
-		u64 slept = ktime_get_ns();
+		u64 from = ktime_get_ns(), ns;
 
 		sleep_until(vcpu, w);
-		vcpu->stat.halt_wait_ns += ktime_get_ns() - slept;
+		slept = true;
+		ns = ktime_get_ns() - from;
+		vcpu->stat.halt_wait_ns += ns;
+		kvm_stat_hist(vcpu->stat.halt_wait_hist, ns);
 	}
 	if (w->halted)
 		learn(vcpu, ktime_get_ns() - start);
+	if (trace_kvm_vcpu_wakeup_enabled())
+		trace_kvm_vcpu_wakeup(ktime_get_ns() - start, slept,
+				      wait_ends(vcpu, w));
 }
 
 void kvm_vcpu_wait(struct kvm_vcpu *vcpu)

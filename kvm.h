@@ -482,6 +482,8 @@ struct kvm_caps {
 };
 extern struct kvm_caps kvm_caps;
 
+struct kvm_exit_info;
+
 /*
  * Everything the common code asks of a backend. Called with vcpu->mutex held
  * and the vCPU loaded (vcpu_load()) unless noted. Return values: 0 or a
@@ -538,6 +540,8 @@ struct kvm_backend {
 	 * user space, negative errno. Takes kvm->srcu where it must.
 	 */
 	int (*handle_exit)(struct kvm_vcpu *vcpu);
+	/* The last exit, for those who watch. */
+	void (*exit_info)(struct kvm_vcpu *vcpu, struct kvm_exit_info *info);
 	/* The entry is called off: take back the event that was to go in. */
 	void (*cancel_injection)(struct kvm_vcpu *vcpu);
 
@@ -632,6 +636,14 @@ struct kvm_backend {
 	bool (*set_timer)(struct kvm_vcpu *vcpu, u64 tsc);
 	void (*cancel_timer)(struct kvm_vcpu *vcpu);
 };
+
+/* What kvm_backend.exit_info() tells of the last exit. */
+struct kvm_exit_info {
+	u32 reason;
+	u64 qualification;
+	u32 idt_vectoring, intr_info, error_code;
+};
+
 extern const struct kvm_backend *backend;
 extern const struct kvm_backend vmx_backend;
 

@@ -35,6 +35,7 @@
 
 #include "include/compat.h"
 #include "kvm.h"
+#include "trace.h"
 
 /* Entries of one KVM_GET_MSRS or KVM_SET_MSRS. */
 #define MAX_MSR_BATCH		256
@@ -1411,6 +1412,7 @@ static long vcpu_run_ioctl(struct kvm_vcpu *vcpu, unsigned long arg)
 	vcpu_load(vcpu);
 	sigset_enter(vcpu);
 	r = kvm_vcpu_run(vcpu);
+	trace_kvm_userspace_exit(vcpu->run->exit_reason, r);
 	sigset_leave(vcpu);
 	vcpu_put(vcpu);
 	mutex_unlock(&vcpu->mutex);

@@ -29,6 +29,7 @@
 
 #include "include/compat.h"
 #include "mmu_tables.h"
+#include "trace.h"
 #include "vmx.h"
 
 /* ---- entries ------------------------------------------------------------ */
@@ -997,6 +998,7 @@ static int direct_page_fault(struct kvm_vcpu *vcpu, gpa_t gpa, u32 error_code)
 int kvm_mmu_page_fault(struct kvm_vcpu *vcpu, u64 addr, u32 error_code)
 {
 	vcpu->stat.pf_taken++;
+	trace_kvm_page_fault(vcpu, addr, error_code);
 	if (!kvm_caps.ept)
 		return mmu_shadow_page_fault(vcpu, addr, error_code);
 	return direct_page_fault(vcpu, addr, error_code);

@@ -30,6 +30,9 @@
 
 #include "include/compat.h"
 #include "kvm.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
 #include "vmcs.h"
 
 enum counter_kind { COUNT, LEVEL, FLAG, NS, HIST };

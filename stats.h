@@ -42,6 +42,9 @@
 	X(halt_poll_fail_ns, NS, "time polled in vain")			\
 	X(halt_wakeup, COUNT, "wake-ups of sleeping vCPUs")		\
 	X(halt_wait_ns, NS, "time that halted vCPUs slept")		\
+	X(halt_poll_success_hist, HIST, "polls with success by length")	\
+	X(halt_poll_fail_hist, HIST, "polls in vain by length")		\
+	X(halt_wait_hist, HIST, "sleeps by length")			\
 	X(request_irq_exits, COUNT, "returns to user space to inject")	\
 	X(irq_exits, COUNT, "exits by host interrupts")			\
 	X(host_state_reload, COUNT, "loads of guest state on a host CPU") \

@@ -17,6 +17,7 @@
 
 #include "include/compat.h"
 #include "kvm.h"
+#include "trace.h"
 
 /* "Debug Status Register (DR6)"; bit 16 reads 1 outside of RTM debugging. */
 #define DR6_ONES	0xffff0ff0ul
@@ -186,6 +187,14 @@ static bool exception_sets_rf(u8 vector)
 	       vector != X86_TRAP_MC;
 }
 
+static void trace_inj_exception(struct kvm_vcpu *vcpu, bool reinjected)
+{
+	const struct kvm_queued_exception *ex = &vcpu->ev.exception;
+
+	trace_kvm_inj_exception(ex->vector, ex->has_error_code, ex->error_code,
+				reinjected);
+}
+
 static void inject_pending_exception(struct kvm_vcpu *vcpu)
 {
 	struct kvm_queued_exception *ex = &vcpu->ev.exception;
@@ -197,6 +206,7 @@ static void inject_pending_exception(struct kvm_vcpu *vcpu)
 	ex->pending = false;
 	ex->injected = true;
 	vcpu->stat.exceptions++;
+	trace_inj_exception(vcpu, false);
 	backend->inject_exception(vcpu);
 }
 
@@ -218,12 +228,21 @@ static bool takes_user_interrupts(struct kvm_vcpu *vcpu)
 		kvm_apic_takes_extint(vcpu));
 }
 
+static void reinject_interrupt(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_queued_interrupt *irq = &vcpu->ev.interrupt;
+
+	trace_kvm_inj_virq(irq->vector, irq->soft, true);
+	backend->inject_interrupt(vcpu);
+}
+
 /* What the hardware had begun to deliver when it exited. True: one went in. */
 static bool reinject_event(struct kvm_vcpu *vcpu)
 {
 	struct kvm_events *ev = &vcpu->ev;
 
 	if (ev->exception.injected) {
+		trace_inj_exception(vcpu, true);
 		backend->inject_exception(vcpu);
 		return true;
 	}
@@ -233,7 +252,7 @@ static bool reinject_event(struct kvm_vcpu *vcpu)
 	if (ev->nmi_injected)
 		backend->inject_nmi(vcpu);
 	else if (ev->interrupt.injected)
-		backend->inject_interrupt(vcpu);
+		reinject_interrupt(vcpu);
 	return ev->nmi_injected || ev->interrupt.injected;
 }
 
@@ -295,6 +314,7 @@ static void inject_interrupt(struct kvm_vcpu *vcpu,
 		.vector = vector,
 	};
 	vcpu->stat.irq_injections++;
+	trace_kvm_inj_virq(vector, false, false);
 	backend->inject_interrupt(vcpu);
 }
 
@@ -609,12 +629,14 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	run->flags = 0;
 
 	fpu_swap_kvm_fpstate(&vcpu->guest_fpu, true);
+	trace_kvm_fpu(1);
 	vcpu->fpu_loaded = true;
 	if (!vcpu->apic && kvm_set_cr8(vcpu, run->cr8))
 		r = -EINVAL;
 	else
 		r = run_prepared(vcpu);
 	fpu_swap_kvm_fpstate(&vcpu->guest_fpu, false);
+	trace_kvm_fpu(0);
 	vcpu->fpu_loaded = false;
 
 	update_kvm_run(vcpu);

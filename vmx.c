@@ -30,6 +30,7 @@
 
 #include "include/compat.h"
 #include "kvm.h"
+#include "trace.h"
 #include "vmcs.h"
 #include "vmx_apic.h"
 #include "vmx_caps.h"
@@ -1423,6 +1424,9 @@ static int vmx_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
 
 static void vmx_set_tsc(struct kvm_vcpu *vcpu)
 {
+	if (trace_kvm_write_tsc_offset_enabled())
+		trace_kvm_write_tsc_offset(vcpu->id, vmcs_read64(TSC_OFFSET),
+					   vcpu->tsc_offset);
 	vmcs_write64(TSC_OFFSET, vcpu->tsc_offset);
 	if (kvm_caps.tsc_scaling)
 		vmcs_write64(TSC_MULTIPLIER, vcpu->tsc_ratio ?:
@@ -1724,6 +1728,7 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 		if (vmx->apic_entry)
 			vmx_apic_enter(vmx);
 		write_dirty_regs(vcpu);
+		trace_kvm_entry(vcpu);
 		vmx_mitigations_enter(again);
 		again = true;
 		enter_and_exit(vmx);
@@ -1736,6 +1741,7 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 		/* An entry that fails late leaves the launch state alone. */
 		vmx->vmcs.launched |= !(vmx->exit_reason &
 					EXIT_REASON_ENTRY_FAILED);
+		trace_kvm_exit(vcpu);
 		recover_events(vmx);
 	} while (fast_exit(vmx));
 	host_debugctl_restore(debugctl);
@@ -1762,6 +1768,18 @@ static u32 exit_intr_info(struct vcpu_vmx *vmx)
 }
 
 /* Exits that can happen in the middle of delivering an event. */
+static void vmx_exit_info(struct kvm_vcpu *vcpu, struct kvm_exit_info *info)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	info->reason = vmx->exit_reason;
+	info->qualification = exit_qualification(vmx);
+	info->idt_vectoring = vmcs_read32(IDT_VECTORING_INFO);
+	info->intr_info = exit_intr_info(vmx);
+	info->error_code = info->intr_info & INTR_ERROR_CODE ?
+		vmcs_read32(VM_EXIT_INTR_ERROR_CODE) : 0;
+}
+
 static bool can_interrupt_delivery(u32 reason)
 {
 	switch (reason) {
@@ -1932,6 +1950,8 @@ static void do_cpuid(struct kvm_vcpu *vcpu)
 	u32 ebx, edx;
 
 	kvm_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	trace_kvm_cpuid(vcpu->regs[VCPU_RAX], vcpu->regs[VCPU_RCX], eax, ebx,
+			ecx, edx);
 	vcpu->regs[VCPU_RAX] = eax;
 	vcpu->regs[VCPU_RBX] = ebx;
 	vcpu->regs[VCPU_RCX] = ecx;
@@ -1941,10 +1961,14 @@ static void do_cpuid(struct kvm_vcpu *vcpu)
 /* False: #GP. */
 static bool do_rdmsr(struct kvm_vcpu *vcpu)
 {
+	u32 index = vcpu->regs[VCPU_RCX];
 	u64 data;
 
-	if (kvm_get_msr(vcpu, vcpu->regs[VCPU_RCX], &data, false))
+	if (kvm_get_msr(vcpu, index, &data, false)) {
+		trace_kvm_msr(false, index, 0, true);
 		return false;
+	}
+	trace_kvm_msr(false, index, data, false);
 	vcpu->regs[VCPU_RAX] = lower_32_bits(data);
 	vcpu->regs[VCPU_RDX] = upper_32_bits(data);
 	return true;
@@ -1958,8 +1982,11 @@ static bool do_wrmsr(struct kvm_vcpu *vcpu)
 {
 	u32 index = vcpu->regs[VCPU_RCX];
 
-	if (kvm_set_msr(vcpu, index, edx_eax(vcpu), false))
+	if (kvm_set_msr(vcpu, index, edx_eax(vcpu), false)) {
+		trace_kvm_msr(true, index, edx_eax(vcpu), true);
 		return false;
+	}
+	trace_kvm_msr(true, index, edx_eax(vcpu), false);
 	/* With ignore_msrs it may be a register that there is not. */
 	if (unlikely(index == MSR_IA32_SPEC_CTRL) && kvm_caps.spec_ctrl)
 		pass_spec_ctrl(to_vmx(vcpu));
@@ -1997,6 +2024,7 @@ static bool do_mov_to_cr3(struct vcpu_vmx *vmx)
 	if ((cr3 & vcpu->reserved_gpa_bits) ||
 	    !kvm_mmu_try_new_cr3(vcpu, cr3, &root))
 		return false;
+	trace_kvm_cr(true, 3, cr3);
 	vcpu->cr3 = cr3;
 	vcpu->regs_avail |= BIT(VCPU_CR3);
 	vmcs_writel(GUEST_CR3, root);
@@ -2049,6 +2077,7 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 			return fast_gp(vmx);
 		break;
 	case EXIT_REASON_VMCALL:
+		trace_kvm_hypercall(vcpu->regs);
 		if (!kvm_hypercall_fast(vcpu))
 			return false;
 		break;
@@ -2359,6 +2388,7 @@ static int mov_to_cr8(struct kvm_vcpu *vcpu, unsigned long value)
 
 static int mov_to_cr(struct kvm_vcpu *vcpu, int cr, unsigned long value)
 {
+	trace_kvm_cr(true, cr, value);
 	switch (cr) {
 	case 0:
 		return complete_or_gp(vcpu, kvm_set_cr0(vcpu, value));
@@ -2379,26 +2409,25 @@ static int lmsw(struct kvm_vcpu *vcpu, unsigned long msw)
 	unsigned long cr0 = kvm_read_cr0(vcpu);
 
 	msw |= cr0 & X86_CR0_PE;
-	return complete_or_gp(vcpu,
-			      kvm_set_cr0(vcpu, (cr0 & ~bits) | (msw & bits)));
+	return mov_to_cr(vcpu, 0, (cr0 & ~bits) | (msw & bits));
 }
 
 static int handle_cr_access(struct kvm_vcpu *vcpu)
 {
 	unsigned long qual = exit_qualification(to_vmx(vcpu));
-	int gpr = QUAL_CR_GPR(qual);
+	int gpr = QUAL_CR_GPR(qual), cr = QUAL_CR_NUMBER(qual);
+	unsigned long value;
 
 	switch (QUAL_CR_TYPE(qual)) {
 	case CR_TYPE_MOV_TO:
-		return mov_to_cr(vcpu, QUAL_CR_NUMBER(qual),
-				 mov_operand(vcpu, gpr));
+		return mov_to_cr(vcpu, cr, mov_operand(vcpu, gpr));
 	case CR_TYPE_MOV_FROM:
-		kvm_reg_write(vcpu, gpr, QUAL_CR_NUMBER(qual) == 8 ?
-			      kvm_get_cr8(vcpu) : kvm_read_cr3(vcpu));
+		value = cr == 8 ? kvm_get_cr8(vcpu) : kvm_read_cr3(vcpu);
+		trace_kvm_cr(false, cr, value);
+		kvm_reg_write(vcpu, gpr, value);
 		return vmx_skip_instruction(vcpu);
 	case CR_TYPE_CLTS:
-		return complete_or_gp(vcpu, kvm_set_cr0(vcpu,
-					kvm_read_cr0(vcpu) & ~X86_CR0_TS));
+		return mov_to_cr(vcpu, 0, kvm_read_cr0(vcpu) & ~X86_CR0_TS);
 	default:
 		return lmsw(vcpu, QUAL_CR_LMSW_SOURCE(qual));
 	}
@@ -3016,6 +3045,7 @@ const struct kvm_backend vmx_backend = {
 	.run = vmx_run,
 	.handle_exit_irqoff = vmx_handle_exit_irqoff,
 	.handle_exit = vmx_handle_exit,
+	.exit_info = vmx_exit_info,
 	.cancel_injection = vmx_cancel_injection,
 	.cache_reg = vmx_cache_reg,
 	.get_rflags = vmx_get_rflags,

@@ -17,6 +17,7 @@
 #include <linux/uaccess.h>
 
 #include "include/compat.h"
+#include "trace.h"
 #include "vmx_explain.h"
 #include "vmx_vcpu.h"
 
@@ -170,6 +171,18 @@ void vmx_last_failure(struct kvm_vcpu *vcpu, struct vmx_entry_failure *out)
 	spin_unlock(&failures_lock);
 }
 
+static void trace_failure(struct kvm_vcpu *vcpu,
+			  const struct vmx_entry_failure *failure)
+{
+	u32 i, rule;
+
+	for (i = 0; i < nr_named(failure); i++) {
+		rule = failure->broken[i].rule;
+		trace_kvm_entry_check_failed(vcpu->id, vmx_rule_section(rule),
+					     vmx_rule_sentence(rule));
+	}
+}
+
 /* The one place where a failure is made known, for whoever listens. */
 static void report(struct kvm_vcpu *vcpu,
 		   const struct vmx_entry_failure *failure)
@@ -178,6 +191,7 @@ static void report(struct kvm_vcpu *vcpu,
 	to_vmx(vcpu)->entry_failure = *failure;
 	spin_unlock(&failures_lock);
 	log_failure(vcpu, failure);
+	trace_failure(vcpu, failure);
 }
 
 void vmx_explain_failure(struct kvm_vcpu *vcpu, u32 reason)

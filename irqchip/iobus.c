@@ -13,6 +13,7 @@
 #include "include/compat.h"
 #include "kvm.h"
 #include "irqchip/devices.h"
+#include "trace.h"
 
 /* ---- ports -------------------------------------------------------------- */
 
@@ -124,8 +125,14 @@ static int mmio_write(struct kvm_vcpu *vcpu, u64 addr, unsigned int len,
 int kvm_io_read(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 		unsigned int len, void *data)
 {
-	return bus == KVM_BUS_PIO ? pio_read(vcpu->kvm, addr, len, data) :
-				    mmio_read(vcpu, addr, len, data);
+	int r = bus == KVM_BUS_PIO ? pio_read(vcpu->kvm, addr, len, data) :
+				     mmio_read(vcpu, addr, len, data);
+
+	if (!r && bus == KVM_BUS_PIO)
+		trace_kvm_pio(false, addr, len, 1, data);
+	else if (!r)
+		trace_kvm_mmio(KVM_TRACE_MMIO_READ, len, addr, data);
+	return r;
 }
 
 int kvm_io_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
@@ -134,13 +141,20 @@ int kvm_io_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 	int r = bus == KVM_BUS_PIO ? pio_write(vcpu->kvm, addr, len, data) :
 				     mmio_write(vcpu, addr, len, data);
 
-	if (!r || kvm_ioeventfd_write(vcpu->kvm, bus, addr, len, data) ||
-	    kvm_coalesce_write(vcpu, bus == KVM_BUS_PIO, addr, len, data))
-		return 0;
-	return -EOPNOTSUPP;
+	if (r && !kvm_ioeventfd_write(vcpu->kvm, bus, addr, len, data) &&
+	    !kvm_coalesce_write(vcpu, bus == KVM_BUS_PIO, addr, len, data))
+		return -EOPNOTSUPP;
+	if (bus == KVM_BUS_PIO)
+		trace_kvm_pio(true, addr, len, 1, data);
+	else
+		trace_kvm_mmio(KVM_TRACE_MMIO_WRITE, len, addr, data);
+	return 0;
 }
 
 bool kvm_io_write_any(struct kvm_vcpu *vcpu, gpa_t gpa)
 {
-	return kvm_ioeventfd_write_any(vcpu->kvm, gpa);
+	if (!kvm_ioeventfd_write_any(vcpu->kvm, gpa))
+		return false;
+	trace_kvm_fast_mmio(gpa);
+	return true;
 }

@@ -128,6 +128,7 @@ struct kvm_events {
 	bool nmi_injected;
 	atomic_t nmi_pending;		/* NMIs not yet injected, at most 2 */
 	int user_irq;			/* from KVM_INTERRUPT, or -1 */
+	bool look;			/* for interrupts, before the next entry */
 };
 
 /* An exception that a walk or an emulated instruction wants to raise. */

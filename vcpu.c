@@ -367,8 +367,10 @@ static void inject_events(struct kvm_vcpu *vcpu)
 	injected = reinject_event(vcpu) || inject_new_event(vcpu);
 	if (unlikely(atomic_read(&ev->nmi_pending)))
 		backend->enable_nmi_window(vcpu);
-	if (kvm_check_request(vcpu, KVM_REQ_EVENT))
+	if (ev->look) {
+		ev->look = false;
 		inject_interrupts(vcpu, injected);
+	}
 	if (unlikely(vcpu->run->request_interrupt_window) &&
 	    takes_user_interrupts(vcpu))
 		backend->enable_irq_window(vcpu);
@@ -389,7 +391,10 @@ static void handle_pv_requests(struct kvm_vcpu *vcpu)
 	kvm_vcpu_srcu_unlock(vcpu);
 }
 
-/* May end in another mp_state. */
+/*
+ * May end in another mp_state. Whatever comes after this has begun makes
+ * KVM_REQ_EVENT once more, and calls off the entry.
+ */
 static void handle_apic_requests(struct kvm_vcpu *vcpu)
 {
 	if (unlikely(kvm_apic_timer_pending(vcpu)))
@@ -404,10 +409,11 @@ static void handle_apic_requests(struct kvm_vcpu *vcpu)
 
 static int handle_requests(struct kvm_vcpu *vcpu)
 {
+	if (kvm_check_request(vcpu, KVM_REQ_EVENT))
+		vcpu->ev.look = true;
 	if (vcpu->apic)
 		handle_apic_requests(vcpu);
-	/* The one that is most frequent is for inject_events(). */
-	if (likely(!(READ_ONCE(vcpu->requests) & ~BIT(KVM_REQ_EVENT))))
+	if (likely(!kvm_request_pending(vcpu)))
 		return 1;
 	if (kvm_check_request(vcpu, KVM_REQ_VM_DEAD))
 		return -EIO;

@@ -559,8 +559,14 @@ static bool apic_page_has(const struct kvm_vcpu *vcpu, gpa_t gpa)
 {
 	const struct kvm_lapic *apic = vcpu->apic;
 
-	return apic && apic->hw_enabled && !apic->x2apic &&
+	return apic && apic->hw_enabled &&
 	       (gpa & PAGE_MASK) == (vcpu->msr.apic_base & PAGE_MASK);
+}
+
+/* The page belongs to nobody then: part of the interface. */
+static bool is_hole(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->apic->x2apic;
 }
 
 /* Registers are 32 bits wide at the beginning of 16 bytes. */
@@ -584,8 +590,8 @@ int kvm_apic_mmio_read(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len,
 
 	if (!apic_page_has(vcpu, gpa))
 		return -EOPNOTSUPP;
-	memset(data, 0, len);
-	if (offset % 16 + len > sizeof(value))
+	memset(data, is_hole(vcpu) ? 0xff : 0, len);
+	if (is_hole(vcpu) || offset % 16 + len > sizeof(value))
 		return 0;
 	if (xapic_may(apic, offset, XR))
 		value = read_reg(apic, offset & ~15u);
@@ -602,7 +608,7 @@ int kvm_apic_mmio_write(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len,
 
 	if (!apic_page_has(vcpu, gpa))
 		return -EOPNOTSUPP;
-	if (len != sizeof(value) || offset % 16)
+	if (is_hole(vcpu) || len != sizeof(value) || offset % 16)
 		return 0;
 	memcpy(&value, data, sizeof(value));
 	if (xapic_may(vcpu->apic, offset, XW))

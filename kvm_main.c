@@ -530,6 +530,9 @@ static int cap_xsave(void)
 	return boot_cpu_has(X86_FEATURE_XSAVE);
 }
 
+#define X2APIC_API_FLAGS	(KVM_X2APIC_API_USE_32BIT_IDS | \
+				 KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+
 /* Reported are those whose whole path works, and no others. */
 static const struct {
 	unsigned int cap;
@@ -550,6 +553,20 @@ static const struct {
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ KVM_CAP_USER_NMI, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
+	{ KVM_CAP_IRQCHIP, 1 },
+	{ KVM_CAP_PIT, 1 },
+	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },
+	{ KVM_CAP_IRQFD, 1 },
+	{ KVM_CAP_PIT2, 1 },
+	{ KVM_CAP_REINJECT_CONTROL, 1 },
+	{ KVM_CAP_PIT_STATE2, 1 },
+	{ KVM_CAP_IOEVENTFD, 1 },
+	{ KVM_CAP_SIGNAL_MSI, 1 },
+	{ KVM_CAP_IRQFD_RESAMPLE, 1 },
+	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
+	{ KVM_CAP_SPLIT_IRQCHIP, 1 },
+	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
+	{ KVM_CAP_X2APIC_API, X2APIC_API_FLAGS },
 	/* Monitors insist on it even without an in-kernel irqchip. */
 	{ KVM_CAP_IRQ_ROUTING, KVM_MAX_IRQ_ROUTES },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
@@ -968,9 +985,6 @@ static long enable_split_irqchip(struct kvm *kvm, u64 routes)
 	return r;
 }
 
-#define X2APIC_API_FLAGS	(KVM_X2APIC_API_USE_32BIT_IDS | \
-				 KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
-
 static long enable_x2apic_api(struct kvm *kvm, u64 flags)
 {
 	if (flags & ~X2APIC_API_FLAGS)
@@ -1151,6 +1165,18 @@ static long vcpu_nmi(struct kvm_vcpu *vcpu, void *arg)
 	return 0;
 }
 
+/*
+ * Where a patched guest keeps its TPR. Guests are patched when accesses to the
+ * TPR are reported, and none are: all that a monitor says is that there is no
+ * such place.
+ */
+static long vcpu_set_vapic_addr(struct kvm_vcpu *vcpu, void *arg)
+{
+	const struct kvm_vapic_addr *vapic = arg;
+
+	return vcpu->apic && !vapic->vapic_addr ? 0 : -EINVAL;
+}
+
 static long vcpu_get_tsc_khz(struct kvm_vcpu *vcpu, void *arg)
 {
 	return vcpu->tsc_khz;
@@ -1307,6 +1333,7 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_ROW(KVM_SET_VCPU_EVENTS, vcpu_set_vcpu_events),
 	VCPU_ROW(KVM_GET_LAPIC, vcpu_get_lapic),
 	VCPU_ROW(KVM_SET_LAPIC, vcpu_set_lapic),
+	VCPU_ROW(KVM_SET_VAPIC_ADDR, vcpu_set_vapic_addr),
 	VCPU_ROW(KVM_GET_MP_STATE, vcpu_get_mp_state),
 	VCPU_ROW(KVM_SET_MP_STATE, vcpu_set_mp_state),
 	VCPU_ROW_RAW(KVM_GET_MSRS, vcpu_get_msrs),

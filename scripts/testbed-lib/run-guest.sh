@@ -31,7 +31,7 @@ rm -f $exits
 watch_exits &
 watcher=$!
 begin=$(now)
-qemu-system-x86_64 -machine "${MACHINE:-pc},kernel_irqchip=off" -accel kvm \
+qemu-system-x86_64 -machine "${MACHINE:-pc}" -smp "${SMP:-1}" -accel kvm \
 	-cpu "${CPU:-host}" -m "${MEMORY:-256}" -nodefaults -no-user-config \
 	-display none -serial stdio -no-reboot \
 	-kernel /root/guest/vmlinuz -initrd /root/guest/initrd \

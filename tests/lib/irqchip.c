@@ -110,6 +110,30 @@ static u64 g_apic_write(u64 reg, u64 value)
 	return 0;
 }
 
+static u64 g_in(u64 port, u64 unused)
+{
+	(void)unused;
+	return inb(port);
+}
+
+static u64 g_out(u64 port, u64 value)
+{
+	outb(port, value);
+	return 0;
+}
+
+static u64 g_mmio_read(u64 address, u64 unused)
+{
+	(void)unused;
+	return *(volatile u32 *)address;
+}
+
+static u64 g_mmio_write(u64 address, u64 value)
+{
+	*(volatile u32 *)address = value;
+	return 0;
+}
+
 static u64 g_icr(u64 dest, u64 low)
 {
 	apic_icr(dest, low);
@@ -307,6 +331,26 @@ u32 remote_apic_read(struct vcpu *v, u32 reg)
 void remote_apic_write(struct vcpu *v, u32 reg, u32 value)
 {
 	remote(v, g_apic_write, reg, value);
+}
+
+u8 remote_in(struct vcpu *v, u16 port)
+{
+	return remote(v, g_in, port, 0);
+}
+
+void remote_out(struct vcpu *v, u16 port, u8 value)
+{
+	remote(v, g_out, port, value);
+}
+
+u32 remote_read(struct vcpu *v, u64 address)
+{
+	return remote(v, g_mmio_read, address, 0);
+}
+
+void remote_write(struct vcpu *v, u64 address, u32 value)
+{
+	remote(v, g_mmio_write, address, value);
 }
 
 void remote_icr(struct vcpu *v, u32 dest, u32 low)

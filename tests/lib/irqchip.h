@@ -135,6 +135,10 @@ u32 remote_wrmsr(struct vcpu *v, u32 index, u64 value);
 u32 remote_apic_read(struct vcpu *v, u32 reg);
 void remote_apic_write(struct vcpu *v, u32 reg, u32 value);
 void remote_icr(struct vcpu *v, u32 dest, u32 low);
+u8 remote_in(struct vcpu *v, u16 port);
+void remote_out(struct vcpu *v, u16 port, u8 value);
+u32 remote_read(struct vcpu *v, u64 address);		/* 32 bits */
+void remote_write(struct vcpu *v, u64 address, u32 value);
 u32 remote_window(struct vcpu *v);	/* interrupts taken in it */
 void log_clear(struct vcpu *v);
 

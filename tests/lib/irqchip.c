@@ -73,7 +73,7 @@ static void interrupt(struct trap_frame *f)
 		apic_eoi();
 }
 
-static void server(void)
+void remote_server(void)
 {
 	struct percpu *p = this_cpu();
 
@@ -246,7 +246,7 @@ struct vcpu *remote_vcpu(struct vm *vm, int id)
 {
 	struct vcpu *v = vcpu_apic(vm, id);
 
-	remote_prepare(v, server);
+	remote_prepare(v, remote_server);
 	until_idle(v);
 	return v;
 }

@@ -175,6 +175,7 @@ void apic_write(u32 reg, u32 value);
 void apic_icr(u32 dest, u32 low);
 void apic_eoi(void);
 void apic_start(bool x2apic);
+void remote_server(void);	/* what they run; GS base set, IF clear */
 
 /* Guest: until something is so; 10 s of the guest's time at most. */
 #define WAIT_TSC	2000000000ull

@@ -138,7 +138,7 @@ enum {			/* exception vectors */
 	VEC_NONE = 255,
 };
 
-#define MAX_VCPUS	8
+#define MAX_VCPUS	24
 
 struct vcpu {
 	struct vm *vm;

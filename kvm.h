@@ -785,14 +785,6 @@ int kvm_host_page(struct kvm *kvm, hva_t hva, bool write,
 bool kvm_host_page_mapped(struct kvm *kvm, hva_t hva,
 			  struct kvm_host_page *page);
 
-/* Coalesced MMIO and PIO: true when the write went into the ring. */
-int kvm_register_coalesced(struct kvm *kvm,
-			   const struct kvm_coalesced_mmio_zone *zone);
-int kvm_unregister_coalesced(struct kvm *kvm,
-			     const struct kvm_coalesced_mmio_zone *zone);
-bool kvm_coalesce_write(struct kvm_vcpu *vcpu, bool pio, u64 addr,
-			unsigned int len, const void *data);
-
 /* ---- vcpu.c ------------------------------------------------------------- */
 
 int kvm_vcpu_init(struct kvm_vcpu *vcpu);	/* common fields, then backend */

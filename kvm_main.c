@@ -337,16 +337,21 @@ static struct kvm *vm_create(void)
 	r = backend->vm_init(kvm);
 	if (r)
 		goto free;
+	r = kvm_coalesced_init(kvm);
+	if (r)
+		goto destroy_backend;
 	/* Last: from then on the host's memory management may call. */
 	r = kvm_memory_init(kvm);
 	if (r)
-		goto destroy_backend;
+		goto destroy_coalesced;
 
 	mutex_lock(&kvm_list_lock);
 	list_add(&kvm->list, &kvm_vm_list);
 	mutex_unlock(&kvm_list_lock);
 	return kvm;
 
+destroy_coalesced:
+	kvm_coalesced_destroy(kvm);
 destroy_backend:
 	backend->vm_destroy(kvm);
 free:
@@ -374,6 +379,7 @@ static void vm_destroy(struct kvm *kvm)
 	xa_destroy(&kvm->vcpus);
 	kvm_mmu_vm_destroy(kvm);
 	backend->vm_destroy(kvm);
+	kvm_coalesced_destroy(kvm);
 	kvm_memory_destroy(kvm);
 }
 

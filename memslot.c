@@ -2,7 +2,7 @@
 /*
  * memslot.c - guest-physical memory: the slots that say which user memory
  * backs it, access to it, dirty logs, what the host maps there, and the mmu
- * notifiers that follow the host's mappings. Also coalesced MMIO.
+ * notifiers that follow the host's mappings.
  *
  * Knows nothing of page-table formats of the guest or of EPT: mmu.c is told
  * what to forget, and asks what is mapped.
@@ -30,8 +30,6 @@
 
 #include "include/compat.h"
 #include "kvm.h"
-
-#define MAX_COALESCED_ZONES	1000
 
 /* ---- looking up a slot -------------------------------------------------- */
 
@@ -1011,131 +1009,14 @@ static const struct mmu_notifier_ops notifier_ops = {
 	.free_notifier = notifier_free,
 };
 
-/* ---- coalesced MMIO and PIO --------------------------------------------- */
-
-int kvm_register_coalesced(struct kvm *kvm,
-			   const struct kvm_coalesced_mmio_zone *zone)
-{
-	struct kvm_coalesced_zone *new;
-	int r = -ENOSPC;
-
-	if (zone->pio > 1 || zone->addr + zone->size < zone->addr)
-		return -EINVAL;
-	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
-	if (!new)
-		return -ENOMEM;
-	new->zone = *zone;
-	mutex_lock(&kvm->slots_lock);
-	if (kvm->nr_coalesced_zones < MAX_COALESCED_ZONES) {
-		kvm->nr_coalesced_zones++;
-		list_add_rcu(&new->list, &kvm->coalesced_zones);
-		new = NULL;
-		r = 0;
-	}
-	mutex_unlock(&kvm->slots_lock);
-	kfree(new);
-	return r;
-}
-
-static bool zone_covers(const struct kvm_coalesced_mmio_zone *zone, bool pio,
-			u64 addr, u64 len)
-{
-	return !!zone->pio == pio && addr >= zone->addr &&
-	       len <= zone->size && addr - zone->addr <= zone->size - len;
-}
-
-int kvm_unregister_coalesced(struct kvm *kvm,
-			     const struct kvm_coalesced_mmio_zone *zone)
-{
-	struct kvm_coalesced_zone *z, *next;
-	LIST_HEAD(removed);
-
-	if (zone->pio > 1)
-		return -EINVAL;
-	mutex_lock(&kvm->slots_lock);
-	list_for_each_entry_safe(z, next, &kvm->coalesced_zones, list) {
-		if (!zone_covers(&z->zone, zone->pio, zone->addr, zone->size))
-			continue;
-		list_del_rcu(&z->list);
-		kvm->nr_coalesced_zones--;
-		/* A reader may stand on it, but needs it no longer after. */
-		synchronize_srcu_expedited(&kvm->srcu);
-		kfree(z);
-	}
-	mutex_unlock(&kvm->slots_lock);
-	return 0;
-}
-
-static bool address_coalesced(struct kvm *kvm, bool pio, u64 addr,
-			      unsigned int len)
-{
-	struct kvm_coalesced_zone *z;
-
-	list_for_each_entry_srcu(z, &kvm->coalesced_zones, list,
-				 srcu_read_lock_held(&kvm->srcu))
-		if (zone_covers(&z->zone, pio, addr, len))
-			return true;
-	return false;
-}
-
-/* User space can write to the ring: its indexes are read once and checked. */
-static bool ring_put(struct kvm_coalesced_mmio_ring *ring, bool pio, u64 addr,
-		     unsigned int len, const void *data)
-{
-	u32 last = READ_ONCE(ring->last);
-	struct kvm_coalesced_mmio *entry;
-	u32 next;
-
-	if (last >= KVM_COALESCED_MMIO_MAX)
-		return false;
-	next = (last + 1) % KVM_COALESCED_MMIO_MAX;
-	if (next == READ_ONCE(ring->first))
-		return false;
-	entry = &ring->coalesced_mmio[last];
-	entry->phys_addr = addr;
-	entry->len = len;
-	entry->pio = pio;
-	memcpy(entry->data, data, len);
-	/* The entry before the index that announces it. */
-	smp_store_release(&ring->last, next);
-	return true;
-}
-
-bool kvm_coalesce_write(struct kvm_vcpu *vcpu, bool pio, u64 addr,
-			unsigned int len, const void *data)
-{
-	struct kvm *kvm = vcpu->kvm;
-	bool done;
-
-	if (list_empty(&kvm->coalesced_zones) ||
-	    len > sizeof_field(struct kvm_coalesced_mmio, data) ||
-	    !address_coalesced(kvm, pio, addr, len))
-		return false;
-	spin_lock(&kvm->ring_lock);
-	done = ring_put(page_address(kvm->coalesced_ring), pio, addr, len,
-			data);
-	spin_unlock(&kvm->ring_lock);
-	return done;
-}
-
-static void free_coalesced(struct kvm *kvm)
-{
-	struct kvm_coalesced_zone *z, *next;
-
-	list_for_each_entry_safe(z, next, &kvm->coalesced_zones, list)
-		kfree(z);
-	__free_page(kvm->coalesced_ring);
-}
-
 /* ---- VM life ------------------------------------------------------------ */
 
 int kvm_memory_init(struct kvm *kvm)
 {
-	int r = -ENOMEM;
+	int r;
 
 	mutex_init(&kvm->slots_lock);
 	spin_lock_init(&kvm->mmu_lock);
-	spin_lock_init(&kvm->ring_lock);
 	/*
 	 * The kind of tree that the kernel has for its own memory areas: in
 	 * the other kind, 6.1 frees what is not a node when a tree of many
@@ -1145,14 +1026,10 @@ int kvm_memory_init(struct kvm *kvm)
 	mt_init_flags(&kvm->slots, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
 	xa_init(&kvm->slots_by_id);
 	kvm->slots_hva = RB_ROOT_CACHED;
-	INIT_LIST_HEAD(&kvm->coalesced_zones);
 
-	kvm->coalesced_ring = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-	if (!kvm->coalesced_ring)
-		return r;
 	r = init_srcu_struct(&kvm->srcu);
 	if (r)
-		goto free_ring;
+		return r;
 	/* Holds a reference to the mm structure until notifier_free(). */
 	kvm->mmu_notifier.ops = &notifier_ops;
 	r = mmu_notifier_register(&kvm->mmu_notifier, current->mm);
@@ -1163,8 +1040,6 @@ int kvm_memory_init(struct kvm *kvm)
 
 cleanup_srcu:
 	cleanup_srcu_struct(&kvm->srcu);
-free_ring:
-	__free_page(kvm->coalesced_ring);
 	return r;
 }
 
@@ -1185,7 +1060,6 @@ void kvm_memory_destroy(struct kvm *kvm)
 		slot_free(slot);
 	xa_destroy(&kvm->slots_by_id);
 	mtree_destroy(&kvm->slots);
-	free_coalesced(kvm);
 	cleanup_srcu_struct(&kvm->srcu);
 	mmu_notifier_put(&kvm->mmu_notifier);
 }

@@ -8,8 +8,13 @@
  * as on the ISA bus. The I/O APIC has 32-bit registers and takes the lower
  * part of what is written.
  *
- * Locking: none of its own; kvm->srcu is held.
+ * Coalesced zones change under kvm->slots_lock and are read, as all that an
+ * access needs, in a section of kvm->srcu; ring_lock is for writers of the ring.
  */
+#include <linux/mm.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+
 #include "include/compat.h"
 #include "kvm.h"
 #include "irqchip/devices.h"
@@ -120,6 +125,131 @@ static int mmio_write(struct kvm_vcpu *vcpu, u64 addr, unsigned int len,
 	return 0;
 }
 
+/* ---- coalesced MMIO and PIO --------------------------------------------- */
+
+#define MAX_COALESCED_ZONES	1000
+
+int kvm_register_coalesced(struct kvm *kvm,
+			   const struct kvm_coalesced_mmio_zone *zone)
+{
+	struct kvm_coalesced_zone *new;
+	int r = -ENOSPC;
+
+	if (zone->pio > 1 || zone->addr + zone->size < zone->addr)
+		return -EINVAL;
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return -ENOMEM;
+	new->zone = *zone;
+	mutex_lock(&kvm->slots_lock);
+	if (kvm->nr_coalesced_zones < MAX_COALESCED_ZONES) {
+		kvm->nr_coalesced_zones++;
+		list_add_rcu(&new->list, &kvm->coalesced_zones);
+		new = NULL;
+		r = 0;
+	}
+	mutex_unlock(&kvm->slots_lock);
+	kfree(new);
+	return r;
+}
+
+static bool zone_covers(const struct kvm_coalesced_mmio_zone *zone, bool pio,
+			u64 addr, u64 len)
+{
+	return !!zone->pio == pio && addr >= zone->addr &&
+	       len <= zone->size && addr - zone->addr <= zone->size - len;
+}
+
+int kvm_unregister_coalesced(struct kvm *kvm,
+			     const struct kvm_coalesced_mmio_zone *zone)
+{
+	struct kvm_coalesced_zone *z, *next;
+	LIST_HEAD(removed);
+
+	if (zone->pio > 1)
+		return -EINVAL;
+	mutex_lock(&kvm->slots_lock);
+	list_for_each_entry_safe(z, next, &kvm->coalesced_zones, list) {
+		if (!zone_covers(&z->zone, zone->pio, zone->addr, zone->size))
+			continue;
+		list_del_rcu(&z->list);
+		kvm->nr_coalesced_zones--;
+		/* A reader may stand on it, but needs it no longer after. */
+		synchronize_srcu_expedited(&kvm->srcu);
+		kfree(z);
+	}
+	mutex_unlock(&kvm->slots_lock);
+	return 0;
+}
+
+static bool address_coalesced(struct kvm *kvm, bool pio, u64 addr,
+			      unsigned int len)
+{
+	struct kvm_coalesced_zone *z;
+
+	list_for_each_entry_srcu(z, &kvm->coalesced_zones, list,
+				 srcu_read_lock_held(&kvm->srcu))
+		if (zone_covers(&z->zone, pio, addr, len))
+			return true;
+	return false;
+}
+
+/* User space can write to the ring: its indexes are read once and checked. */
+static bool ring_put(struct kvm_coalesced_mmio_ring *ring, bool pio, u64 addr,
+		     unsigned int len, const void *data)
+{
+	u32 last = READ_ONCE(ring->last);
+	struct kvm_coalesced_mmio *entry;
+	u32 next;
+
+	if (last >= KVM_COALESCED_MMIO_MAX)
+		return false;
+	next = (last + 1) % KVM_COALESCED_MMIO_MAX;
+	if (next == READ_ONCE(ring->first))
+		return false;
+	entry = &ring->coalesced_mmio[last];
+	entry->phys_addr = addr;
+	entry->len = len;
+	entry->pio = pio;
+	memcpy(entry->data, data, len);
+	/* The entry before the index that announces it. */
+	smp_store_release(&ring->last, next);
+	return true;
+}
+
+static bool coalesce(struct kvm *kvm, bool pio, u64 addr, unsigned int len,
+		     const void *data)
+{
+	bool done;
+
+	if (list_empty(&kvm->coalesced_zones) ||
+	    len > sizeof_field(struct kvm_coalesced_mmio, data) ||
+	    !address_coalesced(kvm, pio, addr, len))
+		return false;
+	spin_lock(&kvm->ring_lock);
+	done = ring_put(page_address(kvm->coalesced_ring), pio, addr, len,
+			data);
+	spin_unlock(&kvm->ring_lock);
+	return done;
+}
+
+int kvm_coalesced_init(struct kvm *kvm)
+{
+	spin_lock_init(&kvm->ring_lock);
+	INIT_LIST_HEAD(&kvm->coalesced_zones);
+	kvm->coalesced_ring = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	return kvm->coalesced_ring ? 0 : -ENOMEM;
+}
+
+void kvm_coalesced_destroy(struct kvm *kvm)
+{
+	struct kvm_coalesced_zone *z, *next;
+
+	list_for_each_entry_safe(z, next, &kvm->coalesced_zones, list)
+		kfree(z);
+	__free_page(kvm->coalesced_ring);
+}
+
 /* ---- both --------------------------------------------------------------- */
 
 int kvm_io_read(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
@@ -142,7 +272,7 @@ int kvm_io_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 				     mmio_write(vcpu, addr, len, data);
 
 	if (r && !kvm_ioeventfd_write(vcpu->kvm, bus, addr, len, data) &&
-	    !kvm_coalesce_write(vcpu, bus == KVM_BUS_PIO, addr, len, data))
+	    !coalesce(vcpu->kvm, bus == KVM_BUS_PIO, addr, len, data))
 		return -EOPNOTSUPP;
 	if (bus == KVM_BUS_PIO)
 		trace_kvm_pio(true, addr, len, 1, data);

@@ -237,4 +237,13 @@ int kvm_io_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
  */
 bool kvm_io_write_any(struct kvm_vcpu *vcpu, gpa_t gpa);
 
+/* Coalesced MMIO and PIO. Before kvm->srcu is used; after that. */
+int kvm_coalesced_init(struct kvm *kvm);	/* -ENOMEM */
+void kvm_coalesced_destroy(struct kvm *kvm);
+/* ioctls: -EINVAL, -ENOSPC, -ENOMEM. */
+int kvm_register_coalesced(struct kvm *kvm,
+			   const struct kvm_coalesced_mmio_zone *zone);
+int kvm_unregister_coalesced(struct kvm *kvm,
+			     const struct kvm_coalesced_mmio_zone *zone);
+
 #endif

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -323,6 +324,35 @@ static void coalesced(struct bench *b)
 		  PAGE * vm_cap(b->vm, KVM_CAP_COALESCED_MMIO);
 }
 
+static void ioeventfd(struct bench *b, u64 addr, u32 len, u32 flags)
+{
+	struct kvm_ioeventfd event = {
+		.addr = addr,
+		.len = len,
+		.flags = flags,
+		.fd = WORKS(eventfd(0, EFD_CLOEXEC)),
+	};
+
+	WORKS(ioctl(b->vm->fd, KVM_IOEVENTFD, &event));
+	close(event.fd);
+}
+
+static void ioeventfd_pio(struct bench *b)
+{
+	ioeventfd(b, PORT, 1, KVM_IOEVENTFD_FLAG_PIO);
+}
+
+/* Of any length, as monitors have them. */
+static void ioeventfd_mmio(struct bench *b)
+{
+	ioeventfd(b, G_MMIO, 0, 0);
+}
+
+static void ioeventfd_mmio_len(struct bench *b)
+{
+	ioeventfd(b, G_MMIO, 4, 0);
+}
+
 static void drain(struct bench *b)
 {
 	b->ring->first = b->ring->last;
@@ -388,6 +418,11 @@ static const struct row rows[] = {
 	{ "mmio-write", 32, 9, 1, .guest = op_mmio_write },
 	{ "mmio-coalesced", 64, 9, .guest = op_mmio_write, .setup = coalesced,
 	  .before = drain },
+	{ "ioeventfd-pio", 64, 9, .guest = op_out, .setup = ioeventfd_pio },
+	{ "ioeventfd-mmio", 64, 9, .guest = op_mmio_write,
+	  .setup = ioeventfd_mmio },
+	{ "ioeventfd-len", 64, 9, .guest = op_mmio_write,
+	  .setup = ioeventfd_mmio_len },
 	{ "hlt", 32, 9, 1, .guest = op_hlt },
 	{ "ept-4k", 64, 17, .guest = op_touch, .setup = area_4k_there },
 	{ "ept-4k-absent", 64, 17, .guest = op_touch, .setup = area_4k },

@@ -306,6 +306,9 @@ static struct kvm_memory_slot *leaf_slot(struct kvm *kvm,
 	struct kvm_memory_slot *slot = kvm->mmu.last_slot;
 	const gfn_t gfn = spte_gfn(sp, sptep);
 
+	if (unlikely(gfn == KVM_APIC_GFN) && kvm->apic_slot &&
+	    spte_pfn(*sptep) == kvm->apic_pfn)
+		return kvm->apic_slot;
 	if (likely(slot && slot_has_gfn(slot, gfn)))
 		return slot;
 	slot = kvm_gfn_to_slot(kvm, gfn);

@@ -2090,10 +2090,13 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 			return false;
 		break;
 	default:
-		return false;
+		if (!vmx_apic_exit(vmx))
+			return false;
+		goto done;
 	}
-	vcpu->stat.fast_exits++;
 	stepped = skip(vmx);
+done:
+	vcpu->stat.fast_exits++;
 	/* A new value for an MSR of the lazy list is loaded outside. */
 	if (likely(!stepped && !kvm_request_pending(vcpu) &&
 		   vmx->user_msrs_loaded))

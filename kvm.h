@@ -351,7 +351,6 @@ struct kvm_vcpu {
 	enum kvm_vcpu_mode mode;	/* atomic; see kvm_vcpu_kick() */
 	unsigned long requests;		/* bits of enum kvm_request; atomic */
 	struct rcuwait wait;		/* a halted vCPU sleeps here */
-	bool preempted;			/* the thread wants its CPU back */
 	struct pid __rcu *pid;		/* of the thread that ran it last */
 	sigset_t sigset;
 	bool sigset_active;

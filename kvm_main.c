@@ -82,7 +82,6 @@ static void vcpu_sched_in(struct preempt_notifier *pn, int cpu)
 {
 	struct kvm_vcpu *vcpu = preempted_vcpu(pn);
 
-	WRITE_ONCE(vcpu->preempted, false);
 	backend->vcpu_load(vcpu, cpu);
 	kvm_pv_load(vcpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
@@ -95,8 +94,7 @@ static void vcpu_sched_out(struct preempt_notifier *pn,
 
 	backend->vcpu_put(vcpu);
 	WRITE_ONCE(vcpu->cpu, -1);
-	WRITE_ONCE(vcpu->preempted, task_is_running(current));
-	if (vcpu->preempted)
+	if (task_is_running(current))
 		kvm_pv_preempted(vcpu);
 }
 

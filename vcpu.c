@@ -659,7 +659,7 @@ static bool yield_to_vcpu(struct kvm_vcpu *vcpu)
 	rcu_read_unlock();
 	if (!task)
 		return false;
-	yielded = yield_to(task, true) > 0;
+	yielded = task_is_running(task) && yield_to(task, true) > 0;
 	put_task_struct(task);
 	return yielded;
 }
@@ -673,7 +673,8 @@ bool kvm_vcpu_on_spin(struct kvm_vcpu *me)
 
 	for (i = 1; i <= n; i++) {
 		vcpu = xa_load(&kvm->vcpus, (last + i) % n);
-		if (!vcpu || vcpu == me || !READ_ONCE(vcpu->preempted) ||
+		/* Preempted, or woken and not yet on a CPU, or it sleeps. */
+		if (!vcpu || vcpu == me || READ_ONCE(vcpu->cpu) >= 0 ||
 		    !yield_to_vcpu(vcpu))
 			continue;
 		WRITE_ONCE(kvm->last_boosted, (last + i) % n);

@@ -53,7 +53,7 @@ struct waiting {
 /* Requests that cannot wait for the next entry. */
 #define URGENT_REQUESTS	(BIT(KVM_REQ_VM_DEAD) | BIT(KVM_REQ_TRIPLE_FAULT) | \
 			 BIT(KVM_REQ_TSC_UPDATE) | BIT(KVM_REQ_APIC_MAP) | \
-			 BIT(KVM_REQ_IOAPIC_EOI))
+			 BIT(KVM_REQ_IOAPIC_EOI) | BIT(KVM_REQ_BACKEND))
 
 static struct waiting waiting_for(struct kvm_vcpu *vcpu)
 {

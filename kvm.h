@@ -307,6 +307,7 @@ enum kvm_request {
 	KVM_REQ_APIC_MAP,		/* kvm->apic_map is stale */
 	KVM_REQ_SCAN_IOAPIC,		/* which EOIs must be told changed */
 	KVM_REQ_IOAPIC_EOI,		/* tell the monitor of an EOI */
+	KVM_REQ_BACKEND,		/* backend->handle_request() */
 	KVM_REQ_VM_DEAD,
 };
 
@@ -518,6 +519,11 @@ struct kvm_backend {
 	void (*vcpu_free)(struct kvm_vcpu *vcpu);	/* not loaded */
 	/* Files of its own in the vCPU's folder; it goes before vcpu_free(). */
 	void (*vcpu_debugfs)(struct kvm_vcpu *vcpu, struct dentry *dir);
+	/* KVM_REQ_BACKEND, which the backend itself has made. */
+	void (*handle_request)(struct kvm_vcpu *vcpu);
+	/* The ioctls of include/kvm_vmcs.h. */
+	int (*get_vmcs)(struct kvm_vcpu *vcpu, void __user *user);
+	int (*get_entry_failure)(struct kvm_vcpu *vcpu, void __user *user);
 	/* Power-on reset, or INIT: hardware state after vcpu_reset(). */
 	void (*vcpu_reset)(struct kvm_vcpu *vcpu, bool init);
 

@@ -34,6 +34,7 @@
 #include <asm/tsc.h>
 
 #include "include/compat.h"
+#include "include/kvm_vmcs.h"
 #include "kvm.h"
 #include "trace.h"
 
@@ -593,6 +594,7 @@ static const struct {
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
+	{ KVM_CAP_VMCS, KVM_VMCS_VERSION },
 	{ KVM_CAP_ADJUST_CLOCK, .get = cap_adjust_clock },
 	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
 	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
@@ -1158,6 +1160,16 @@ static long vcpu_get_xsave(struct kvm_vcpu *vcpu, void *arg)
 	return kvm_get_xsave(vcpu, arg, sizeof(struct kvm_xsave));
 }
 
+static long vcpu_get_vmcs(struct kvm_vcpu *vcpu, void *arg)
+{
+	return backend->get_vmcs(vcpu, raw_user_ptr(arg));
+}
+
+static long vcpu_get_entry_failure(struct kvm_vcpu *vcpu, void *arg)
+{
+	return backend->get_entry_failure(vcpu, raw_user_ptr(arg));
+}
+
 static long vcpu_get_stats_fd(struct kvm_vcpu *vcpu, void *arg)
 {
 	return kvm_stats_vcpu_fd(vcpu);
@@ -1364,6 +1376,8 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_ROW_RAW(KVM_GET_CPUID2, vcpu_get_cpuid2),
 	VCPU_ROW_RAW(KVM_SET_SIGNAL_MASK, vcpu_set_signal_mask),
 	VCPU_ROW_RAW(KVM_GET_STATS_FD, vcpu_get_stats_fd),
+	VCPU_ROW_RAW(KVM_GET_VMCS, vcpu_get_vmcs),
+	VCPU_ROW_RAW(KVM_GET_ENTRY_FAILURE, vcpu_get_entry_failure),
 };
 
 static long call_loaded(struct kvm_vcpu *vcpu, const struct ioctl_row *row,

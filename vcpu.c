@@ -425,6 +425,8 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 		kvm_make_request(vcpu, KVM_REQ_CLOCK_UPDATE);
 	}
 	handle_pv_requests(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_BACKEND))
+		backend->handle_request(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_DIRTY_LOG))
 		backend->set_dirty_logging(vcpu, vcpu->kvm->nr_logging_slots);
 	if (kvm_check_request(vcpu, KVM_REQ_IOAPIC_EOI)) {

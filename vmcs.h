@@ -140,6 +140,19 @@ static inline unsigned long vmread_or_0(unsigned long field)
 	return value;
 }
 
+/* True: the processor has no such field, or none is current. Not reported. */
+static inline bool vmread_fails(unsigned long field, u64 *value)
+{
+	asm goto("1: vmread %[field], %[value]\n\t"
+		 "jna %l[failed]\n\t"
+		 _ASM_EXTABLE(1b, %l[failed])
+		 : [value] "=r" (*value) : [field] "r" (field) : "cc"
+		 : failed);
+	return false;
+failed:
+	return true;
+}
+
 static __always_inline void vmwrite(unsigned long field, unsigned long value)
 {
 	vmx_count(vmwrite);

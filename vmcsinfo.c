@@ -95,18 +95,6 @@ static void scratch_put(struct discovery *d, u64 current_vmcs)
 		vmptrld(current_vmcs);
 }
 
-/* True: VMfailValid, whose reason VM_INSTRUCTION_ERROR tells. */
-static bool vmread_fails(unsigned long encoding, u64 *value)
-{
-	asm goto("vmread %[encoding], %[value]\n\t"
-		 "jz %l[failed]\n\t"
-		 : [value] "=r" (*value) : [encoding] "r" (encoding) : "cc"
-		 : failed);
-	return false;
-failed:
-	return true;
-}
-
 static bool vmwrite_fails(unsigned long encoding, u64 value)
 {
 	asm goto("vmwrite %[value], %[encoding]\n\t"

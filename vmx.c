@@ -38,6 +38,7 @@
 #include "vmx_mitigations.h"
 #include "vmx_rmode.h"
 #include "vmx_vcpu.h"
+#include "vmx_view.h"
 
 /* No reasons of the processor: what fast_exit() leaves behind, and no entry. */
 enum {
@@ -561,6 +562,11 @@ static __always_inline void write_dirty_regs(struct kvm_vcpu *vcpu)
 		vmcs_writel(GUEST_CR3, vcpu->cr3);
 	if (dirty & BIT(VCPU_PDPTRS))
 		write_pdptrs(vcpu);
+}
+
+void vmx_write_registers(struct kvm_vcpu *vcpu)
+{
+	write_dirty_regs(vcpu);
 }
 
 static unsigned long vmx_get_rflags(struct kvm_vcpu *vcpu)
@@ -3024,6 +3030,12 @@ static void vmx_hardware_unsetup(void)
 	vmx_regions_free();
 }
 
+static void vmx_vcpu_debugfs(struct kvm_vcpu *vcpu, struct dentry *dir)
+{
+	vmx_explain_debugfs(vcpu, dir);
+	vmx_view_debugfs(vcpu, dir);
+}
+
 const struct kvm_backend vmx_backend = {
 	.name = "VT-x",
 	.hardware_setup = vmx_hardware_setup,
@@ -3040,7 +3052,10 @@ const struct kvm_backend vmx_backend = {
 	.vcpu_size = sizeof(struct vcpu_vmx),
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_free = vmx_vcpu_free,
-	.vcpu_debugfs = vmx_explain_debugfs,
+	.vcpu_debugfs = vmx_vcpu_debugfs,
+	.handle_request = vmx_view_request,
+	.get_vmcs = vmx_get_vmcs,
+	.get_entry_failure = vmx_get_entry_failure,
 	.vcpu_reset = vmx_vcpu_reset,
 	.vcpu_load = vmx_vcpu_load,
 	.vcpu_put = vmx_vcpu_put,

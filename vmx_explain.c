@@ -14,27 +14,22 @@
 #include <linux/mm.h>
 #include <linux/ratelimit.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "include/compat.h"
 #include "trace.h"
+#include "vmcs_text.h"
 #include "vmx_explain.h"
 #include "vmx_vcpu.h"
 
 static DEFINE_SPINLOCK(failures_lock);
 
-static const struct vmcs_field_desc fields[] = {
-	VMCS_FIELDS(VMCS_FIELD_DESC)
-};
-
 static const char *field_title(u32 encoding)
 {
-	int i;
+	const struct vmcs_field_desc *field = vmcs_field_find(encoding);
 
-	for (i = 0; i < NR_VMCS_FIELDS; i++)
-		if (fields[i].encoding == encoding)
-			return fields[i].title;
-	return "unknown field";
+	return field ? field->title : "unknown field";
 }
 
 /* ---- the current VMCS as an image --------------------------------------- */
@@ -128,11 +123,16 @@ static u32 nr_named(const struct vmx_entry_failure *failure)
 	return min_t(u32, failure->nr_broken, ARRAY_SIZE(failure->broken));
 }
 
-static void say_rule(const struct vmx_broken *broken, char *line)
+/* `to_all`: without values of the host, which not everybody may see. */
+static void say_rule(const struct vmx_broken *broken, bool to_all, char *line)
 {
-	scnprintf(line, LINE_SIZE, "%s: %s; %s is %#llx [\"%s\"]",
+	char value[24] = "not shown";
+
+	if (!to_all || VMCS_ENC_GROUP(broken->field) == VMCS_GROUP_GUEST)
+		scnprintf(value, sizeof(value), "%#llx", broken->value);
+	scnprintf(line, LINE_SIZE, "%s: %s; %s is %s [\"%s\"]",
 		  vmx_rule_name(broken->rule), vmx_rule_sentence(broken->rule),
-		  field_title(broken->field), broken->value,
+		  field_title(broken->field), value,
 		  vmx_rule_section(broken->rule));
 }
 
@@ -155,7 +155,7 @@ static void log_failure(struct kvm_vcpu *vcpu,
 	pr_err("kvm: vCPU %d of process %d: VM entry failed: %s\n", vcpu->id,
 	       task_pid_nr(current), line);
 	for (i = 0; i < nr_named(failure); i++) {
-		say_rule(&failure->broken[i], line);
+		say_rule(&failure->broken[i], false, line);
 		pr_err("kvm: broken: %s\n", line);
 	}
 	if (!i)
@@ -211,25 +211,40 @@ void vmx_explain_failure(struct kvm_vcpu *vcpu, u32 reason)
 	report(vcpu, &failure);
 }
 
-static int entry_failure_show(struct seq_file *seq, void *unused)
+int vmx_failure_text(const struct vmx_entry_failure *failure, bool to_all,
+		     char *text, int size)
 {
-	struct vmx_entry_failure failure;
 	char line[LINE_SIZE];
+	int n;
 	u32 i;
 
-	vmx_last_failure(seq->private, &failure);
-	seq_printf(seq, "failed entries: %llu\n", failure.count);
-	if (!failure.count)
-		return 0;
-	say_what(&failure, line);
-	seq_printf(seq, "the last: %s\nbroken rules: %u\n", line,
-		   failure.nr_broken);
-	for (i = 0; i < nr_named(&failure); i++) {
-		say_rule(&failure.broken[i], line);
-		seq_printf(seq, "%s\n", line);
+	n = scnprintf(text, size, "failed entries: %llu\n", failure->count);
+	if (!failure->count)
+		return n;
+	say_what(failure, line);
+	n += scnprintf(text + n, size - n, "the last: %s\nbroken rules: %u\n",
+		       line, failure->nr_broken);
+	for (i = 0; i < nr_named(failure); i++) {
+		say_rule(&failure->broken[i], to_all, line);
+		n += scnprintf(text + n, size - n, "%s\n", line);
 	}
 	if (!i)
-		seq_printf(seq, "%s\n", say_nothing(&failure));
+		n += scnprintf(text + n, size - n, "%s\n",
+			       say_nothing(failure));
+	return n;
+}
+
+static int entry_failure_show(struct seq_file *seq, void *unused)
+{
+	char *text = kmalloc(VMX_FAILURE_TEXT_SIZE, GFP_KERNEL);
+	struct vmx_entry_failure failure;
+
+	if (!text)
+		return -ENOMEM;
+	vmx_last_failure(seq->private, &failure);
+	vmx_failure_text(&failure, false, text, VMX_FAILURE_TEXT_SIZE);
+	seq_puts(seq, text);
+	kfree(text);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(entry_failure);

@@ -30,6 +30,14 @@ void vmx_explain_failure(struct kvm_vcpu *vcpu, u32 reason);
 /* What is remembered; any context that may take a spinlock. */
 void vmx_last_failure(struct kvm_vcpu *vcpu, struct vmx_entry_failure *out);
 
+/*
+ * All of it as lines of text; `to_all`: without values of the host. Returns
+ * the length, without the final NUL.
+ */
+#define VMX_FAILURE_TEXT_SIZE	1536
+int vmx_failure_text(const struct vmx_entry_failure *failure, bool to_all,
+		     char *text, int size);
+
 /* vcpu<id>/entry_failure, a text for people. */
 void vmx_explain_debugfs(struct kvm_vcpu *vcpu, struct dentry *dir);
 

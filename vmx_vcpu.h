@@ -99,12 +99,16 @@ struct vcpu_vmx {
 	u64 cstar;
 
 	struct vmx_entry_failure entry_failure;	/* vmx_explain.c */
+	struct vmx_view *view;		/* vmx_view.c: somebody waits for it */
 };
 
 static inline struct vcpu_vmx *to_vmx(struct kvm_vcpu *vcpu)
 {
 	return container_of(vcpu, struct vcpu_vmx, vcpu);
 }
+
+/* What is newer in the vCPU than in its VMCS, into the VMCS. Own CPU. */
+void vmx_write_registers(struct kvm_vcpu *vcpu);
 
 /* ---- control words ------------------------------------------------------ */
 

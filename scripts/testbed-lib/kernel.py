@@ -198,9 +198,13 @@ def unsigned(data):
 
 def module_info(data):
     """The .modinfo section as a list of (key, value)."""
-    shoff, = struct.unpack_from('<Q', data, 40)
-    shsize, shnum, shstr = struct.unpack_from('<HHH', data, 58)
-    sections = [struct.unpack_from('<IIQQQQ', data, shoff + i * shsize)
+    if data[4] == 1:		# 32-bit ELF
+        table, counts, section = ('<I', 32), 46, '<IIIIII'
+    else:
+        table, counts, section = ('<Q', 40), 58, '<IIQQQQ'
+    shoff, = struct.unpack_from(table[0], data, table[1])
+    shsize, shnum, shstr = struct.unpack_from('<HHH', data, counts)
+    sections = [struct.unpack_from(section, data, shoff + i * shsize)
                 for i in range(shnum)]
     names = sections[shstr][4]
     for name, _, _, _, offset, size in sections:

@@ -175,9 +175,22 @@ Acquire::Retries "3";
 
     def fetch_lists(self):
         progress.step(f'fetching the package lists of {self.name}')
-        self.run('apt-get', '-q', 'update', '-o',
-                 'APT::Update::Error-Mode=any')
+        try:
+            self.run('apt-get', '-q', 'update', '-o',
+                     'APT::Update::Error-Mode=any')
+        except Error as e:
+            self.make_do(e)
         self.write('ready', '')
+
+    def make_do(self, error):
+        """
+        A mirror in the middle of an update has some lists only: go on if the
+        suite's own is among them.
+        """
+        if not glob.glob(f'{self.dir}/lists/*_dists_{self.suite}_main_*'):
+            raise error
+        progress.note(f'package lists of {self.name} are incomplete: '
+                     + str(error).splitlines()[-1])
 
     def run(self, *argv, cwd=None):
         env = dict(os.environ, APT_CONFIG=self.conf, LC_ALL='C.UTF-8')
@@ -323,9 +336,9 @@ def real_kernel_name(apt, name):
     """The package of this version that a name like linux-image-amd64 means."""
     while True:
         versions = [d for d in apt.depends(name)
-                    if re.match(r'linux-(image|headers|source)-\d', d)
+                    if re.match(r'linux-(image|headers|source)-\d+\.', d)
                     and not d.endswith('-common')]
-        if len(versions) != 1 or re.search(r'-\d', name):
+        if len(versions) != 1 or re.search(r'-\d+\.\d', name):
             return name
         name = versions[0]
 

@@ -45,6 +45,24 @@ machine_devices() {
 test_pc() { machine_devices pc 512; }
 test_q35() { machine_devices q35 512; }
 
+# kernel_boots KERNEL MACHINE: to user space, and through its page tables.
+# What 32-bit kernels look for in vain, a clock and ISA cards, takes seconds.
+kernel_boots() {
+	qemu vm "$2" 192 -kernel "$guests/$1/vmlinuz" \
+		-initrd "$guests/$1/initrd" \
+		-append "$(linux paging) noisapnp"
+	finish vm 200
+	check_paging vm
+}
+
+# Page tables of four levels, two, and three.
+test_amd64() { kernel_boots cloud microvm,rtc=on; }
+test_686() { kernel_boots 686 microvm,rtc=on; }
+test_686_pae() { kernel_boots 686-pae microvm,rtc=on; }
+test_amd64_pc() { kernel_boots cloud pc; }
+test_686_pc() { kernel_boots 686 pc; }
+test_686_pae_pc() { kernel_boots 686-pae pc; }
+
 # The least that this kernel boots with on any machine: its image wants
 # 67.5 MiB before it runs (16 MiB plus init_size of its header).
 # shellcheck disable=SC2086
@@ -75,6 +93,26 @@ test_seabios_disk() {
 	qemu vm q35 512 -drive \
 		file=$guests/boot.iso,format=raw,if=virtio,readonly=on
 	finish vm 240
+}
+
+# SeaBIOS, GRUB in front of a partition, and Linux by its 32-bit entry.
+# shellcheck disable=SC2086
+test_grub_disk() {
+	qemu vm pc 192 -drive file=$guests/grub.disk,format=raw,readonly=on,if=none,id=disk \
+		-device virtio-blk-pci,drive=disk
+	finish vm 240
+	grep -q 'Linux behind GRUB' $work/vm.serial || die 'no menu'
+	check_paging vm
+}
+
+# SeaBIOS, iPXE from the card's ROM, DHCP, HTTP, and Linux by its real-mode one.
+test_ipxe() {
+	serve_blob
+	boot=http://10.0.2.2:8080/guests/boot.ipxe
+	qemu vm pc 192 -netdev "user,id=net,bootfile=$boot" \
+		-device virtio-net-pci,netdev=net -boot n
+	finish vm 240
+	check_paging vm
 }
 
 # shellcheck disable=SC2086
@@ -210,9 +248,18 @@ test_unload() {
 
 echo 1 >/proc/sys/vm/overcommit_memory
 idle_refcount=$(refcount)
-for test in ${TESTS:-microvm pc q35 smallest_memory vga_text memtest \
-	ovmf_shell seabios_cd seabios_disk 4_gib two_vms four_vms \
-	stop_and_continue killed nothing_left unload}; do
-	run_test "$test"
+# $MODES: lists of module parameters, with commas, to run the tests under.
+for mode in ${MODES:-as_loaded}; do
+	if [ $mode != as_loaded ]; then
+		# shellcheck disable=SC2046
+		reload $(echo $mode | tr , ' ') || exit
+		variant=$mode/
+	fi
+	for test in ${TESTS:-microvm pc q35 686 686_pae smallest_memory vga_text \
+		memtest ovmf_shell seabios_cd seabios_disk grub_disk ipxe \
+		4_gib two_vms four_vms stop_and_continue killed nothing_left \
+		unload}; do
+		run_test "$test"
+	done
 done
 total

@@ -22,6 +22,7 @@ MACHINE_OPTIONS=${MACHINE_OPTIONS:-kernel_irqchip=off}
 # The harness.
 
 passed=0 failed=0 skipped=0
+variant=	# what is put before a test's name: under what it runs
 
 die() {
 	echo "$*" >$work/why
@@ -60,11 +61,11 @@ run_test() {
 	status=$?
 	took="$(($(seconds) - start)) s"
 	case $status in
-	0)	echo "ok system/$1 ($took)"
+	0)	echo "ok system/$variant$1 ($took)"
 		passed=$((passed + 1)) ;;
-	77)	echo "skip system/$1: $(cat $work/why)"
+	77)	echo "skip system/$variant$1: $(cat $work/why)"
 		skipped=$((skipped + 1)) ;;
-	*)	echo "not ok system/$1: $(cat $work/why 2>/dev/null ||
+	*)	echo "not ok system/$variant$1: $(cat $work/why 2>/dev/null ||
 			echo "status $status") ($took)"
 		show_serials
 		failed=$((failed + 1)) ;;
@@ -164,6 +165,13 @@ said() {
 	sed -n "s/^GUEST-OK $2 //p" "$work/$1.serial" | tr -d '\r'
 }
 
+# check_paging NAME: the checksum is the one that this machine gets by itself.
+check_paging() {
+	[ -e /tmp/paging ] || "$guests/cloud/paging_load" >/tmp/paging
+	[ "$(said "$1" paging)" = "$(cat /tmp/paging)" ] ||
+		die "$1: checksum '$(said "$1" paging)', not $(cat /tmp/paging)"
+}
+
 monitor() {
 	name=$1
 	shift
@@ -207,11 +215,12 @@ make_disk() {
 	truncate -s 4M "$1"
 }
 
-# Serve a file to the guests as http://10.0.2.2:8080/blob (once is enough).
+# Serve to the guests http://10.0.2.2:8080/blob, and $guests/ (once is enough).
 serve_blob() {
 	[ -e /srv/blob ] && return
 	mkdir -p /srv
 	dd if=/dev/urandom of=/srv/blob bs=64k count=8 2>/dev/null
+	ln -s "$guests" /srv/guests
 	busybox httpd -p 127.0.0.1:8080 -h /srv
 }
 
@@ -240,4 +249,16 @@ unload() {
 		rmmod kvm_intel || return
 	fi
 	rmmod kvm
+}
+
+# reload PARAMETERS: the module anew.
+reload() {
+	unload || return
+	if [ "$KVM" = intree ]; then
+		set -- enable_apicv=0 "$@"
+		insmod /testbed/modules/kvm.ko &&
+			insmod /testbed/modules/kvm_intel.ko "$@"
+	else
+		insmod /testbed/modules/kvm.ko "$@"
+	fi
 }

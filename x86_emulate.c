@@ -3563,13 +3563,14 @@ static unsigned int opcode_seg(const struct x86_emulate_ctxt *ctxt)
 	return ctxt->insn.opcode >> 3 & 7;
 }
 
+/* "PUSH": of 32 bits only the selector is written, of 64 bits all. */
 static int op_push_seg(struct x86_emulate_ctxt *ctxt)
 {
 	unsigned int bytes = ctxt->insn.op_bytes;
 	struct x86_segment s;
 
 	ctxt->ops->get_segment(ctxt, opcode_seg(ctxt), &s);
-	return push_partial(ctxt, s.selector, 2, bytes);
+	return push_partial(ctxt, s.selector, bytes == 8 ? 8 : 2, bytes);
 }
 
 static int op_pop_seg(struct x86_emulate_ctxt *ctxt)

@@ -1212,7 +1212,7 @@ static bool vendor_specific(const struct testcase *t,
 	    c->insn.op_bytes == 2)
 		return true;
 	/* what is above a selector on the stack */
-	if (c->op->exec == op_push_seg && c->insn.op_bytes != 2 &&
+	if (c->op->exec == op_push_seg && c->insn.op_bytes == 4 &&
 	    !genuine_intel)
 		return true;
 	/* cache line flushes do not read here */

@@ -1835,6 +1835,18 @@ static void requeue_exception(struct kvm_vcpu *vcpu, u32 info)
 		ex->error_code = vmcs_read32(IDT_VECTORING_ERROR_CODE);
 }
 
+/*
+ * INT n and its like push RF as 0, but a page fault on the way to the handler
+ * leaves it set.
+ */
+static void requeue_software(struct vcpu_vmx *vmx)
+{
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+
+	vcpu->ev.soft_insn_len = vmcs_read32(VM_EXIT_INSN_LEN);
+	vmx_set_rflags(vcpu, vmx_get_rflags(vcpu) & ~X86_EFLAGS_RF);
+}
+
 /* "Information for VM Exits During Event Delivery": deliver it again. */
 static void requeue_event(struct vcpu_vmx *vmx, u32 info)
 {
@@ -1849,13 +1861,13 @@ static void requeue_event(struct vcpu_vmx *vmx, u32 info)
 		break;
 	case INTR_TYPE_SOFT_EXCEPTION:
 	case INTR_TYPE_PRIV_EXCEPTION:
-		ev->soft_insn_len = vmcs_read32(VM_EXIT_INSN_LEN);
+		requeue_software(vmx);
 		fallthrough;
 	case INTR_TYPE_HARD_EXCEPTION:
 		requeue_exception(vcpu, info);
 		break;
 	case INTR_TYPE_SOFT_INTR:
-		ev->soft_insn_len = vmcs_read32(VM_EXIT_INSN_LEN);
+		requeue_software(vmx);
 		fallthrough;
 	case INTR_TYPE_EXT_INTR:
 		ev->interrupt.injected = true;

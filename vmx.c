@@ -589,7 +589,7 @@ static void vmx_set_rflags(struct kvm_vcpu *vcpu, unsigned long rflags)
 		rflags |= X86_EFLAGS_TF;
 	if (unlikely(vmx->vm86)) {
 		vmx->iopl = rflags & X86_EFLAGS_IOPL;
-		rflags |= VM86_FLAGS;
+		rflags = (rflags & ~VM86_FLAGS) | X86_EFLAGS_VM;
 	}
 	vmcs_writel(GUEST_RFLAGS, rflags);
 	if (unlikely(changed & X86_EFLAGS_TF))
@@ -746,7 +746,6 @@ static void vmx_set_idt(struct kvm_vcpu *vcpu, const struct kvm_dtable *dt)
 {
 	vmcs_writel(GUEST_IDTR_BASE, dt->base);
 	vmcs_write32(GUEST_IDTR_LIMIT, dt->limit);
-	state_changed(to_vmx(vcpu));	/* a condition of vm86 */
 }
 
 /* ---- control registers -------------------------------------------------- */
@@ -766,16 +765,16 @@ static void vmx_set_idt(struct kvm_vcpu *vcpu, const struct kvm_dtable *dt)
 #define CR0_UNRESTRICTED	(X86_CR0_PE | X86_CR0_PG)
 
 /*
- * Without unrestricted guest: INT n through the vector table needs VME, and
- * unpaged code runs with user pages, in a page directory of 4M pages or in a
- * shadow table, all of which are in PAE or 4-level format.
+ * Without unrestricted guest: what touches IF must not be virtualized in our
+ * virtual-8086 mode, and unpaged code runs with user pages, in a page directory
+ * of 4M pages or in a shadow table, all of which are in PAE or 4-level format.
  */
 static unsigned long restricted_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
 {
 	const bool paging = vcpu->cr0 & X86_CR0_PG;
 
 	if (to_vmx(vcpu)->vm86)
-		cr4 |= X86_CR4_VME;
+		cr4 &= ~X86_CR4_VME;
 	if (!paging)
 		cr4 &= ~(X86_CR4_SMEP | X86_CR4_SMAP);
 	if (!kvm_caps.ept)
@@ -980,8 +979,8 @@ static void vmx_update_debug(struct kvm_vcpu *vcpu)
  * guest changes, and the rest, which real mode does not change by a load of
  * the register, is here. RFLAGS and CR4 have bits there that the guest does
  * not see, TR is ours, and interrupts and exceptions are delivered by us: all
- * exceptions exit. INT n alone is left to the processor, which needs the IDTR
- * to be that of the 8086.
+ * exceptions exit. IOPL is 0, so that all that shows flags or an interrupt
+ * table (PUSHF, INT n, IRET, CLI and the like) ends in #GP and is emulated.
  */
 
 static void real_get_segment(struct vcpu_vmx *vmx, struct kvm_segment *var,
@@ -1077,16 +1076,6 @@ static void leave_real_mode(struct vcpu_vmx *vmx)
 	update_exception_bitmap(&vmx->vcpu);
 }
 
-#define REAL_IDT_LIMIT	(256 * 4 - 1)
-
-/* Can what is not a segment of code, stack or data be as vm86 needs it? */
-static bool tables_fit_vm86(struct vcpu_vmx *vmx)
-{
-	return READ_ONCE(vmx->vcpu.kvm->tss_addr) &&
-	       !vmcs_readl(GUEST_IDTR_BASE) &&
-	       vmcs_read32(GUEST_IDTR_LIMIT) >= REAL_IDT_LIMIT;
-}
-
 static bool segments_fit_vm86(const struct vcpu_vmx *vmx)
 {
 	int i;
@@ -1100,7 +1089,7 @@ static bool segments_fit_vm86(const struct vcpu_vmx *vmx)
 /* True: from now on it runs; false: it has to be emulated. */
 static bool try_vm86(struct vcpu_vmx *vmx)
 {
-	bool fits = tables_fit_vm86(vmx) &&
+	bool fits = READ_ONCE(vmx->vcpu.kvm->tss_addr) &&
 		    (vmx->vm86 || segments_fit_vm86(vmx));
 
 	if (fits && !vmx->vm86)
@@ -1897,7 +1886,7 @@ static void recover_events(struct vcpu_vmx *vmx)
 	if (likely(!(vmx->idt_vectoring & INTR_VALID)))
 		recover_nmi_blocking(vmx);
 	else if (unlikely(vmx->vm86))
-		vmx->idt_vectoring = 0;	/* INT n, and RIP still points to it */
+		vmx->idt_vectoring = 0;	/* INT n, refused and to be emulated */
 	else
 		requeue_event(vmx, vmx->idt_vectoring);
 }

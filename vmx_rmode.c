@@ -7,11 +7,10 @@
  * Without unrestricted guest the processor enters a guest in protected mode
  * with paging on, and nowhere else. Real mode then runs as virtual-8086 mode
  * wherever its segment registers allow, with a TSS of ours that lets the
- * guest reach every port (which exits all the same) and sends INT n through
- * the vector table at 0. With EPT, unpaged code runs with a page directory of
- * ours that maps all of 4G to itself. The monitor says where in its guest's
- * memory the two may lie: KVM_SET_TSS_ADDR, KVM_SET_IDENTITY_MAP_ADDR. What
- * runs in neither way is emulated.
+ * guest reach every port (which exits all the same). With EPT, unpaged code
+ * runs with a page directory of ours that maps all of 4G to itself. The
+ * monitor says where in its guest's memory the two may lie: KVM_SET_TSS_ADDR,
+ * KVM_SET_IDENTITY_MAP_ADDR. What runs in neither way is emulated.
  *
  * Knows no VMCS. Locking: kvm->lock is held by those who add memory.
  *

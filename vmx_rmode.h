@@ -9,11 +9,10 @@
 #include "kvm.h"
 
 /*
- * "Task-State Segment (TSS)", "Interrupt Redirection": 104 bytes, a bit for
- * each vector, a bit for each port, and a byte of ones that ends them.
+ * "Task-State Segment (TSS)", "I/O Permission Bit Map": 104 bytes, a bit for
+ * each port, and a byte of ones that ends them.
  */
-#define RMODE_TSS_REDIRECT	0x68
-#define RMODE_TSS_IOMAP		(RMODE_TSS_REDIRECT + 256 / 8)
+#define RMODE_TSS_IOMAP		0x68
 #define RMODE_TSS_LIMIT		(RMODE_TSS_IOMAP + 65536 / 8)
 
 /*

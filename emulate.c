@@ -44,7 +44,6 @@
 #define DR6_BD		BIT(13)
 #define DR_RW_MASK	3u
 #define DR_RW_IO	2u	/* DR_RW_EXECUTE 0, _WRITE 1, _READ 3 */
-#define DR7_ENABLED	0xffu
 
 struct io_piece {
 	gpa_t gpa;
@@ -65,9 +64,9 @@ struct kvm_emulator {
 	struct kvm_vcpu *vcpu;
 	unsigned long rflags;	/* as in the backend */
 	int error;		/* -errno behind an UNHANDLEABLE */
-	bool mmx_fault;		/* #MF is due */
-	bool step_exit;		/* KVM_EXIT_DEBUG is due after the I/O */
-	unsigned long io_hits;	/* I/O breakpoints met: B0 to B3 of DR6 */
+	bool x87_fault;		/* #MF is due */
+	unsigned long hits;	/* breakpoints met: B0 to B3 of DR6 */
+	unsigned long exit_dr6;	/* KVM_EXIT_DEBUG is due after the I/O */
 
 	struct kvm_walk_cache code;	/* where the last instruction was */
 	/* The last data pages translated, for reading and for writing. */
@@ -218,6 +217,61 @@ static bool one_operand(const struct x86_insn *insn)
 	default:
 		return true;
 	}
+}
+
+/* ---- breakpoints -------------------------------------------------------- */
+
+static bool breakpoints_enabled(const struct kvm_vcpu *vcpu)
+{
+	return unlikely(vcpu->switch_db_regs & KVM_DEBUGREG_BP_ENABLED);
+}
+
+/* Is breakpoint i enabled, of one of these kinds, and in these bytes? */
+static bool breakpoint_in(const struct kvm_vcpu *vcpu, int i, u32 kinds,
+			  u64 first, unsigned int bytes)
+{
+	static const u8 lengths[] = { 1, 2, 8, 4 };
+	unsigned long dr7 = vcpu->dr7, len, at;
+	u32 control;
+
+	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP)
+		dr7 = vcpu->guest_debug_dr7;
+	control = dr7 >> (DR_CONTROL_SHIFT + i * DR_CONTROL_SIZE);
+	len = lengths[control >> 2 & 3];
+	at = vcpu->eff_db[i] & -len;
+	return (dr7 >> i * DR_ENABLE_SIZE & 3) &&
+	       (kinds & BIT(control & DR_RW_MASK)) &&
+	       first < at + len && at < first + bytes;
+}
+
+/* B0 to B3 of DR6. */
+static unsigned long breakpoints(const struct kvm_vcpu *vcpu, u32 kinds,
+				 u64 first, unsigned int bytes)
+{
+	unsigned long hits = 0;
+	int i;
+
+	if (!breakpoints_enabled(vcpu))
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(vcpu->eff_db); i++)
+		if (breakpoint_in(vcpu, i, kinds, first, bytes))
+			hits |= DR_TRAP0 << i;
+	return hits;
+}
+
+/* They trap after the instruction, or the iteration of a repeated one. */
+static void note_hits(struct kvm_emulator *em, unsigned long hits)
+{
+	em->hits |= hits;
+	if (unlikely(hits))
+		em->ctxt.stop = true;
+}
+
+static void note_data(struct kvm_emulator *em, u64 lin, unsigned int bytes,
+		      unsigned int access, u32 kinds)
+{
+	if (breakpoints_enabled(em->vcpu) && !(access & X86_ACC_SYSTEM))
+		note_hits(em, breakpoints(em->vcpu, kinds, lin, bytes));
 }
 
 /* ---- MMIO --------------------------------------------------------------- */
@@ -390,6 +444,7 @@ static int em_read(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
 	/* The processor may have seen no more than that it can be read. */
 	if (access & X86_ACC_WRITE)
 		to_emulator(ctxt)->one_operand = false;
+	note_data(to_emulator(ctxt), lin, bytes, access, BIT(DR_RW_READ));
 	rc = translate_span(ctxt, lin, bytes, access, &span);
 	if (!rc)
 		rc = read_gpa(to_emulator(ctxt), span.gpa[0], buf, span.len[0]);
@@ -405,8 +460,10 @@ static int em_write(struct x86_emulate_ctxt *ctxt, u64 lin, const void *buf,
 	struct span span;
 	int rc;
 
-	if (unlikely(to_emulator(ctxt)->mmx_fault))
+	if (unlikely(to_emulator(ctxt)->x87_fault))
 		return x86_emul_fault(ctxt, X86_TRAP_MF, false, 0);
+	note_data(to_emulator(ctxt), lin, bytes, access,
+		  BIT(DR_RW_READ) | BIT(DR_RW_WRITE));
 	rc = translate_span(ctxt, lin, bytes, access | X86_ACC_WRITE, &span);
 	if (!rc)
 		rc = write_gpa(to_emulator(ctxt), span.gpa[0], buf,
@@ -488,6 +545,7 @@ static int em_cmpxchg(struct x86_emulate_ctxt *ctxt, u64 lin, void *old,
 		return give_up(em, 0);
 	if (lin & (bytes - 1))
 		return split_cmpxchg(ctxt, lin, old, new, bytes);
+	note_data(em, lin, bytes, 0, BIT(DR_RW_READ) | BIT(DR_RW_WRITE));
 	rc = translate(ctxt, lin, X86_ACC_WRITE, &gpa);
 	if (rc)
 		return rc;
@@ -517,15 +575,6 @@ static int em_probe_write(struct x86_emulate_ctxt *ctxt, u64 lin,
 	return walk(ctxt, next_page(ctxt, lin), how, &gpa);
 }
 
-/* Breakpoints for ports want to see the items of INS and OUTS one by one. */
-static bool may_batch(const struct x86_emulate_ctxt *ctxt)
-{
-	const struct kvm_vcpu *vcpu = ctxt->vcpu;
-
-	return likely(!(vcpu->dr7 & DR7_ENABLED)) ||
-	       (ctxt->insn.opcode & 0xfc) != 0x6c;
-}
-
 static bool em_plain(struct x86_emulate_ctxt *ctxt, u64 lin,
 		     unsigned int bytes, unsigned int access)
 {
@@ -533,7 +582,8 @@ static bool em_plain(struct x86_emulate_ctxt *ctxt, u64 lin,
 	struct kvm_memory_slot *slot;
 	gpa_t gpa;
 
-	if (!may_batch(ctxt))
+	/* They want to see the items of a string one by one. */
+	if (breakpoints_enabled(ctxt->vcpu))
 		return false;
 	if (translate(ctxt, lin, access, &gpa)) {
 		ctxt->exception = saved;
@@ -545,46 +595,16 @@ static bool em_plain(struct x86_emulate_ctxt *ctxt, u64 lin,
 
 /* ---- ports -------------------------------------------------------------- */
 
-/* Is breakpoint i for ports, enabled, and does it cover one of the ports? */
-static bool io_breakpoint(const struct kvm_vcpu *vcpu, int i, u32 port,
-			  unsigned int size)
-{
-	u32 control = vcpu->dr7 >> (DR_CONTROL_SHIFT + i * DR_CONTROL_SIZE);
-	u32 len = (control >> 2 & 3) + 1;
-	unsigned long first = vcpu->db[i] & -(unsigned long)len;
-
-	return (control & DR_RW_MASK) == DR_RW_IO &&
-	       (vcpu->dr7 >> i * DR_ENABLE_SIZE & 3) &&
-	       port < first + len && first < port + size;
-}
-
 /*
  * The exit for a port access takes the place of its breakpoints ("Debug
- * Registers": R/Wn = 10b, with CR4.DE). They trap after the instruction, or
- * after each iteration of a repeated one.
+ * Registers": R/Wn = 10b, with CR4.DE).
  */
 static unsigned long io_breakpoints(struct kvm_vcpu *vcpu, u16 port,
 				    unsigned int size)
 {
-	unsigned long hits = 0;
-	int i;
-
-	if (likely(!(vcpu->dr7 & DR7_ENABLED)) ||
-	    !(kvm_read_cr4(vcpu) & X86_CR4_DE))
+	if (!breakpoints_enabled(vcpu) || !(kvm_read_cr4(vcpu) & X86_CR4_DE))
 		return 0;
-	for (i = 0; i < ARRAY_SIZE(vcpu->db); i++)
-		if (io_breakpoint(vcpu, i, port, size))
-			hits |= DR_TRAP0 << i;
-	return hits;
-}
-
-/* A repeated port instruction stops at every item that a breakpoint sees. */
-static void note_breakpoints(struct kvm_emulator *em, u16 port,
-			     unsigned int size)
-{
-	em->io_hits = io_breakpoints(em->vcpu, port, size);
-	if (unlikely(em->io_hits))
-		em->ctxt.stop = true;
+	return breakpoints(vcpu, BIT(DR_RW_IO), port, size);
 }
 
 /* Fill kvm_run for a port access of which the data is in pio_data. */
@@ -620,7 +640,7 @@ static int em_pio_in(struct x86_emulate_ctxt *ctxt, u16 port,
 	struct kvm_emulator *em = to_emulator(ctxt);
 
 	if (!read_ports(em, port, size, buf, count)) {
-		note_breakpoints(em, port, size);
+		note_hits(em, io_breakpoints(em->vcpu, port, size));
 		return X86EMUL_OK;
 	}
 	if (size * count > PAGE_SIZE)
@@ -628,7 +648,7 @@ static int em_pio_in(struct x86_emulate_ctxt *ctxt, u16 port,
 	if (em->pio.answered && em->pio.port == port && em->pio.size == size &&
 	    em->pio.count == count) {
 		memcpy(buf, em->vcpu->pio_data, size * count);
-		note_breakpoints(em, port, size);
+		note_hits(em, io_breakpoints(em->vcpu, port, size));
 		ctxt->stop = true;
 		return X86EMUL_OK;
 	}
@@ -645,7 +665,7 @@ static int em_pio_out(struct x86_emulate_ctxt *ctxt, u16 port,
 {
 	struct kvm_emulator *em = to_emulator(ctxt);
 
-	note_breakpoints(em, port, size);
+	note_hits(em, io_breakpoints(em->vcpu, port, size));
 	while (count &&
 	       !kvm_io_write(em->vcpu, KVM_BUS_PIO, port, size, buf)) {
 		buf += size;
@@ -979,8 +999,8 @@ static bool x87_exception_pending(struct kvm_emulator *em)
 	u16 status;
 
 	asm volatile("fnstsw %0" : "=am" (status));
-	em->mmx_fault = status & BIT(7);
-	return em->mmx_fault;
+	em->x87_fault = status & BIT(7);
+	return em->x87_fault;
 }
 
 #define STORE_MM(n)	STORE("movq", "mm", n)
@@ -1116,7 +1136,7 @@ static void begin_instruction(struct kvm_emulator *em)
 	ctxt->cpl = backend->get_cpl(em->vcpu);
 	ctxt->insn.fetched = 0;
 	em->error = 0;
-	em->mmx_fault = false;
+	em->x87_fault = false;
 	em->one_operand = false;
 	em->fault_gpa = INVALID_GPA;
 	em->nr_answers = 0;
@@ -1135,8 +1155,8 @@ static u64 linear_rip(struct kvm_vcpu *vcpu)
 	return (u32)(cs.base + kvm_rip_read(vcpu));
 }
 
-/* KVM_EXIT_DEBUG for an instruction that a debugger has stepped over. */
-static int exit_step(struct kvm_vcpu *vcpu)
+/* KVM_EXIT_DEBUG: stepped over an instruction, or met a breakpoint. */
+static int exit_debug(struct kvm_vcpu *vcpu, unsigned long dr6)
 {
 	struct kvm_debug_exit_arch *debug = &vcpu->run->debug.arch;
 
@@ -1144,7 +1164,7 @@ static int exit_step(struct kvm_vcpu *vcpu)
 	debug->exception = X86_TRAP_DB;
 	debug->pad = 0;
 	debug->pc = linear_rip(vcpu);
-	debug->dr6 = DR_STEP | DR6_RESERVED;
+	debug->dr6 = dr6 | DR6_RESERVED;
 	debug->dr7 = vcpu->dr7;
 	return 0;
 }
@@ -1156,8 +1176,8 @@ static int exit_step(struct kvm_vcpu *vcpu)
 static void retire(struct kvm_emulator *em, bool complete)
 {
 	const struct x86_emulate_ctxt *ctxt = &em->ctxt;
-	unsigned long dr6 = em->io_hits;
 	struct kvm_vcpu *vcpu = em->vcpu;
+	unsigned long dr6 = 0;
 	u32 shadow = 0;
 
 	if (complete) {
@@ -1167,11 +1187,15 @@ static void retire(struct kvm_emulator *em, bool complete)
 			shadow = KVM_X86_SHADOW_INT_MOV_SS;
 		backend->set_interrupt_shadow(vcpu, shadow);
 	}
-	em->step_exit = false;
+	em->exit_dr6 = 0;
 	if (unlikely(vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP))
-		em->step_exit = complete || ctxt->trap;
+		em->exit_dr6 = complete || ctxt->trap ? DR_STEP : 0;
 	else if (unlikely(ctxt->trap))
 		dr6 |= DR_STEP;
+	if (unlikely(vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP))
+		em->exit_dr6 |= em->hits;
+	else
+		dr6 |= em->hits;
 	if (unlikely(ctxt->task_trap))
 		dr6 |= DR_SWITCH;
 	if (unlikely(dr6))
@@ -1180,7 +1204,9 @@ static void retire(struct kvm_emulator *em, bool complete)
 
 static int after_io(struct kvm_vcpu *vcpu)
 {
-	return vcpu->emul->step_exit ? exit_step(vcpu) : 1;
+	const unsigned long dr6 = vcpu->emul->exit_dr6;
+
+	return unlikely(dr6) ? exit_debug(vcpu, dr6) : 1;
 }
 
 /* Send posted writes on their way, as many as can go without an exit. */
@@ -1196,7 +1222,7 @@ static int deliver_writes(struct kvm_vcpu *vcpu)
 		fill_mmio_exit(vcpu, p, true);
 		if (em->delivered < em->nr_posted)
 			vcpu->complete_userspace_io = deliver_writes;
-		else if (em->step_exit)
+		else if (em->exit_dr6)
 			vcpu->complete_userspace_io = after_io;
 		return 0;
 	}
@@ -1208,7 +1234,7 @@ static int deliver_pio(struct kvm_vcpu *vcpu)
 	struct kvm_emulator *em = vcpu->emul;
 
 	fill_pio_exit(vcpu, false, em->pio.port, em->pio.size, em->pio.count);
-	if (em->step_exit)
+	if (em->exit_dr6)
 		vcpu->complete_userspace_io = after_io;
 	return 0;
 }
@@ -1280,7 +1306,7 @@ static int fail(struct kvm_emulator *em)
 
 static int finish(struct kvm_emulator *em, bool done)
 {
-	if (unlikely(em->mmx_fault)) {
+	if (unlikely(em->x87_fault)) {
 		kvm_queue_exception(em->vcpu, X86_TRAP_MF);
 		return 1;
 	}
@@ -1319,7 +1345,7 @@ static void begin_attempt(struct kvm_emulator *em)
 	em->nr_posted = 0;
 	em->delivered = 0;
 	em->pio.out = false;
-	em->io_hits = 0;
+	em->hits = 0;
 }
 
 /* An instruction that the tables do not have. */
@@ -1383,14 +1409,42 @@ static int resume_after_in(struct kvm_vcpu *vcpu)
 	return resume(em);
 }
 
+/*
+ * "Instruction-Breakpoint Exception Condition": a fault, before the
+ * instruction; but not behind MOV SS, and not where RF is set.
+ */
+static unsigned long code_breakpoints(struct kvm_emulator *em)
+{
+	struct kvm_vcpu *vcpu = em->vcpu;
+
+	if (!breakpoints_enabled(vcpu) || (em->rflags & X86_EFLAGS_RF) ||
+	    (backend->get_interrupt_shadow(vcpu) & KVM_X86_SHADOW_INT_MOV_SS))
+		return 0;
+	return breakpoints(vcpu, BIT(DR_RW_EXECUTE), linear_rip(vcpu), 1);
+}
+
+static int stop_at_breakpoint(struct kvm_vcpu *vcpu, unsigned long hits)
+{
+	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP)
+		return exit_debug(vcpu, hits);
+	kvm_queue_db(vcpu, hits);
+	return 1;
+}
+
 int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 			    u32 emultype)
 {
 	struct kvm_emulator *em = vcpu->emul;
+	unsigned long hits;
 	int rc;
 
 	vcpu->stat.insn_emulation++;
 	begin_instruction(em);
+	if (emultype & EMULTYPE_BEGIN) {
+		hits = code_breakpoints(em);
+		if (unlikely(hits))
+			return stop_at_breakpoint(vcpu, hits);
+	}
 	rc = x86_decode_insn(&em->ctxt);
 	if (rc == X86EMUL_OK) {
 		trace_insn(em, false);
@@ -1511,7 +1565,7 @@ static int skip_port_access(struct kvm_vcpu *vcpu, u16 port, unsigned int size)
 	unsigned long hits = io_breakpoints(vcpu, port, size);
 	int r = backend->skip_instruction(vcpu);
 
-	if (unlikely(hits))
+	if (unlikely(hits) && !(vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP))
 		kvm_queue_db(vcpu, hits);
 	return r;
 }

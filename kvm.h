@@ -1016,6 +1016,7 @@ void kvm_emulator_free(struct kvm_vcpu *vcpu);
 #define EMULTYPE_PF		BIT(0)	/* a data access at fault_gpa must be emulated */
 #define EMULTYPE_MMIO		BIT(1)	/* ... and no slot is there */
 #define EMULTYPE_TRY		BIT(2)	/* not known: KVM_EMULATE_UNKNOWN, no error */
+#define EMULTYPE_BEGIN		BIT(3)	/* the processor has not looked at it */
 
 #define KVM_EMULATE_UNKNOWN	2
 

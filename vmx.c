@@ -2607,7 +2607,7 @@ static int handle_emulate(struct kvm_vcpu *vcpu)
 		if (!(vmx->special & SPECIAL_EMULATE) ||
 		    emulation_interrupted(vcpu))
 			return 1;
-		r = kvm_emulate_instruction(vcpu, 0, 0);
+		r = kvm_emulate_instruction(vcpu, 0, EMULTYPE_BEGIN);
 	}
 	return r;
 }

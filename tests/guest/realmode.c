@@ -341,6 +341,62 @@ TEST(single_step_by_a_debugger)
 	vm_free(v->vm);
 }
 
+/* Breakpoints for code, for a write and for a read. */
+CODE(code_breaks, 16,
+	"movw $0x1234, %ax; movw %ax, %ds:0x8000; movw %ds:0x8004, %bx\n"
+	"nop; hlt");
+
+static const struct {
+	const char *name;
+	u64 address, control;		/* of DR7, for the first */
+	u32 ip;
+} breaks[] = {
+	{ "code", G_CODE + 10, 0, 10 },
+	{ "write", 0x8000, 5, 6 },
+	{ "write by another name", 0x8001, 5, 6 },
+	{ "read", 0x8004, 7, 10 },
+};
+
+/* A base for GS that no selector makes: there it may have to be emulated. */
+static void break_at(u32 i, u32 nr, u64 gs_base)
+{
+	struct vcpu *v = real_start(code_breaks, code_breaks_end);
+	struct kvm_debugregs d = {
+		.dr6 = 0xffff0ff0,
+		.dr7 = 0x400 | BIT(nr * 2) |
+		       breaks[i].control << (16 + nr * 4),
+	};
+	struct kvm_sregs s;
+	struct trap32 t = { 0 };
+	int stop;
+
+	d.db[nr] = breaks[i].address;
+	get_sregs(v, &s);
+	s.gs.base = gs_base;
+	set_sregs(v, &s);
+	WORKS(ioctl(v->fd, KVM_SET_DEBUGREGS, &d));
+	stop = vcpu_go(v);
+	if (stop == STOP_TRAP)
+		trap_get(v, &t);
+	WORKS(ioctl(v->fd, KVM_GET_DEBUGREGS, &d));
+	row(stop == STOP_TRAP && t.vector == VEC_DB && t.ip == breaks[i].ip &&
+	    (d.dr6 & 0xf) == BIT(nr), "%s, GS at 0x%llx: %s, ip 0x%x, DR6 0x%llx",
+	    breaks[i].name, gs_base, exit_name(stop), t.ip, d.dr6);
+	vm_free(v->vm);
+}
+
+TEST(breakpoints)
+{
+	u32 i;
+
+	if (kvm_in_tree() && !kvm_uses("unrestricted_guest"))
+		skip("the kernel's own emulates without breakpoints");
+	for (i = 0; i < ARRAY_SIZE(breaks); i++) {
+		break_at(i, i, 0);
+		break_at(i, 3 - i, 0x12345);
+	}
+}
+
 /* A long loop in a state that may have to be emulated obeys signals. */
 CODE(code_loop, 16,
 	"lidtw %cs:(1f - code_loop); 2: incl %ecx; jmp 2b\n"

@@ -1030,6 +1030,92 @@ static void em_set_mmx(struct x86_emulate_ctxt *ctxt, unsigned int index,
 	guest_fpu_end();
 }
 
+/* ---- x87 ---------------------------------------------------------------- */
+
+/*
+ * The instruction itself, on the guest's registers. AH takes the flags there
+ * and back; ModRM of a memory operand names RDI.
+ */
+#define X87(opcode, modrm)						\
+	case (opcode) << 8 | (modrm):					\
+		asm volatile("sahf; .byte %c3, %c4; lahf"		\
+			     : "+a" (ax), "+m" (*operand)		\
+			     : "D" (operand), "i" (opcode),		\
+			       "i" (modrm) : "cc");			\
+		break;
+#define X87_ROW(op, m)							\
+	X87(op, m) X87(op, (m) + 1) X87(op, (m) + 2) X87(op, (m) + 3)	\
+	X87(op, (m) + 4) X87(op, (m) + 5) X87(op, (m) + 6) X87(op, (m) + 7)
+#define X87_MEMORY(op)							\
+	X87(op, 0x07) X87(op, 0x0f) X87(op, 0x17) X87(op, 0x1f)		\
+	X87(op, 0x27) X87(op, 0x2f) X87(op, 0x37) X87(op, 0x3f)
+#define X87_OPCODE(op)							\
+	X87_MEMORY(op)							\
+	X87_ROW(op, 0xc0) X87_ROW(op, 0xc8) X87_ROW(op, 0xd0)		\
+	X87_ROW(op, 0xd8) X87_ROW(op, 0xe0) X87_ROW(op, 0xe8)		\
+	X87_ROW(op, 0xf0) X87_ROW(op, 0xf8)
+
+#define FNSTSW_AX	0xdfe0
+
+static void x87_execute(u16 insn, void *data, u8 *flags)
+{
+	u8 (*operand)[16] = data;
+	u16 ax = *flags << 8;
+
+	switch (insn) {
+	X87_OPCODE(0xd8)
+	X87_OPCODE(0xd9)
+	X87_OPCODE(0xda)
+	X87_OPCODE(0xdb)
+	X87_OPCODE(0xdc)
+	X87_OPCODE(0xdd)
+	X87_OPCODE(0xde)
+	X87_OPCODE(0xdf)
+	}
+	*flags = ax >> 8;
+}
+
+/* FNSTCW, FNSTSW, FNCLEX, FNINIT and those of the 287 that do nothing. */
+static bool x87_control(u16 insn)
+{
+	return insn == 0xd93f || insn == 0xdd3f || insn == FNSTSW_AX ||
+	       (insn >= 0xdbe0 && insn <= 0xdbe4);
+}
+
+/* "x87 FPU Instruction and Data (Operand) Pointers": ours are not for guests. */
+static void x87_pointers(const struct x86_emulate_ctxt *ctxt, u16 insn)
+{
+	struct fxregs_state fx __aligned(16);
+
+	asm volatile("fxsave64 %0" : "=m" (fx));
+	fx.rip = ctxt->rip;
+	fx.rdp = 0;
+	fx.fop = insn & 0x7ff;
+	asm volatile("fxrstor64 %0" : : "m" (fx));
+}
+
+static int em_x87(struct x86_emulate_ctxt *ctxt, u8 opcode, u8 modrm,
+		  void *data, u8 *flags)
+{
+	struct kvm_emulator *em = to_emulator(ctxt);
+	u16 insn = opcode << 8 | modrm;
+
+	if (ctxt->insn.has_mem)
+		insn = opcode << 8 | (modrm & 0x38) | 7;
+	guest_fpu_begin();
+	if (insn == FNSTSW_AX) {
+		asm volatile("fnstsw %0" : "=m" (*(u16 *)data));
+	} else if (x87_control(insn)) {
+		x87_execute(insn, data, flags);
+	} else if (!x87_exception_pending(em)) {
+		x87_execute(insn, data, flags);
+		x87_pointers(ctxt, insn);
+	}
+	guest_fpu_end();
+	return em->x87_fault ? x86_emul_fault(ctxt, X86_TRAP_MF, false, 0) :
+			       X86EMUL_OK;
+}
+
 static u64 em_get_opmask(struct x86_emulate_ctxt *ctxt, unsigned int index)
 {
 	u64 val = 0;
@@ -1071,6 +1157,7 @@ static const struct x86_emulate_ops emulate_ops = {
 	.get_mmx	= em_get_mmx,
 	.set_mmx	= em_set_mmx,
 	.get_opmask	= em_get_opmask,
+	.x87		= em_x87,
 	.hlt		= em_hlt,
 	.invlpg		= em_invlpg,
 	.wbinvd		= em_wbinvd,

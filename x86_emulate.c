@@ -2559,6 +2559,103 @@ static int op_fwait(struct x86_emulate_ctxt *ctxt)
 	return X86EMUL_OK;
 }
 
+/* ---- Execute: x87 ---------------------------------------------------- */
+
+/*
+ * "x87 FPU Instructions": the registers are the caller's; here is what can be
+ * encoded.  By opcode, D8 first, and ModRM.reg: the bytes of the operand in
+ * memory; 0 where there is none; X87_STATE for the images of the whole state,
+ * which are not emulated.
+ */
+#define X87_STATE	0xff
+
+static const u8 x87_bytes[8][8] = {
+	{ 4, 4, 4, 4, 4, 4, 4, 4 },
+	{ 4, 0, 4, 4, X87_STATE, 2, X87_STATE, 2 },
+	{ 4, 4, 4, 4, 4, 4, 4, 4 },
+	{ 4, 4, 4, 4, 0, 10, 0, 10 },
+	{ 8, 8, 8, 8, 8, 8, 8, 8 },
+	{ 8, 8, 8, 8, X87_STATE, 0, X87_STATE, 2 },
+	{ 2, 2, 2, 2, 2, 2, 2, 2 },
+	{ 2, 2, 2, 2, 10, 8, 10, 8 },
+};
+
+/* Bit n: ModRM.reg of n writes to memory. */
+static const u8 x87_writes[8] = { 0, 0xcc, 0, 0x8e, 0, 0xce, 0, 0xce };
+
+/* Bit n: there is an instruction with a ModRM byte of C0H + n. */
+static const u64 x87_registers[8] = {
+	~0ull, 0xffff7f330001ffffull,
+	0x00000200ffffffffull, 0x00ffff1fffffffffull,
+	0xffffffff0000ffffull, 0x0000ffffffff00ffull,
+	0xffffffff0200ffffull, 0x00ffff0100000000ull,
+};
+
+static int x87_run(struct x86_emulate_ctxt *ctxt, void *data)
+{
+	u8 flags = ctxt->flags;
+	int rc;
+
+	if (!ctxt->ops->x87)
+		return X86EMUL_UNHANDLEABLE;
+	rc = ctxt->ops->x87(ctxt, ctxt->insn.opcode, ctxt->insn.modrm, data,
+			    &flags);
+	if (!rc)
+		ctxt->flags = (ctxt->flags & ~0xffull) | flags;
+	return rc;
+}
+
+static int x87_in_memory(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int op = ctxt->insn.opcode & 7, reg = ctxt->insn.modrm >> 3 & 7;
+	unsigned int bytes = x87_bytes[op][reg];
+	bool write = x87_writes[op] >> reg & 1;
+	u8 data[16];
+	u64 lin;
+	int rc;
+
+	if (bytes == X87_STATE)
+		return X86EMUL_UNHANDLEABLE;
+	rc = linear(ctxt, ctxt->insn.seg, effective_address(ctxt), bytes, write,
+		    &lin);
+	if (!rc && write)
+		rc = ctxt->ops->probe_write(ctxt, lin, bytes, 0);
+	else if (!rc)
+		rc = ctxt->ops->read(ctxt, lin, data, bytes, 0);
+	if (!rc)
+		rc = x87_run(ctxt, data);
+	if (!rc && write)
+		rc = ctxt->ops->write(ctxt, lin, data, bytes, 0);
+	return rc;
+}
+
+static int x87_in_registers(struct x86_emulate_ctxt *ctxt)
+{
+	const u64 compares = 0x00ffff0000000000ull;	/* FCOMI and the like */
+	u8 op = ctxt->insn.opcode, modrm = ctxt->insn.modrm;
+	u16 status;
+	int rc = x87_run(ctxt, &status);
+
+	if (!rc && op == 0xdf && modrm == 0xe0)
+		set_gpr(ctxt, X86_RAX, 2, status);
+	else if (!rc && (op & 3) == 3 && compares >> (modrm & 0x3f) & 1)
+		set_flag(ctxt, FL_OF | FL_SF | FL_AF, false);
+	return rc;
+}
+
+static int op_x87(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int op = ctxt->insn.opcode & 7, modrm = ctxt->insn.modrm;
+
+	if (ctxt->insn.has_mem ? !x87_bytes[op][modrm >> 3 & 7] :
+				 !(x87_registers[op] >> (modrm & 0x3f) & 1))
+		return ud(ctxt);
+	if (ctxt->ops->get_cr(ctxt, 0) & (CR0_EM | CR0_TS))
+		return x86_emul_fault(ctxt, X86_EXC_NM, false, 0);
+	return ctxt->insn.has_mem ? x87_in_memory(ctxt) :
+				    x87_in_registers(ctxt);
+}
+
 /* ---- Execute: the stack ---------------------------------------------- */
 
 /* "Stack-Size Attribute": the part of rSP that is used and updated */
@@ -5928,6 +6025,7 @@ static const struct x86_opcode map_one_byte[256] = {
 	[0xd4] = I2(op_aam, AX, Ib, R_NO64), [0xd5] = I2(op_aad, AX, Ib, R_NO64),
 	[0xd6] = I1(op_salc, AL, R_NO64 | R_NORD),
 	[0xd7] = I1(op_xlat, AL, R_NORD),
+	[0xd8 ... 0xdf] = I0(op_x87, R_MODRM),
 	[0xe0] = I1(op_loop, Jb, R_F64 | R_NOWR),
 	[0xe1] = I1(op_loop, Jb, R_F64 | R_NOWR),
 	[0xe2] = I1(op_loop, Jb, R_F64 | R_NOWR),

@@ -206,6 +206,14 @@ struct x86_emulate_ops {
 	/* (opt) The low 64 bits of opmask register k @index. */
 	u64 (*get_opmask)(struct x86_emulate_ctxt *ctxt, unsigned int index);
 
+	/*
+	 * (opt) An x87 instruction, of opcode D8 to DF.  Its memory operand is
+	 * in @data, or is to be put there; FNSTSW AX counts as one.  @flags
+	 * are those of EFLAGS that it may read and write.
+	 */
+	int (*x87)(struct x86_emulate_ctxt *ctxt, u8 opcode, u8 modrm,
+		   void *data, u8 *flags);
+
 	/* Called when the instruction can no longer fault. */
 	int (*hlt)(struct x86_emulate_ctxt *ctxt);
 	int (*invlpg)(struct x86_emulate_ctxt *ctxt, u64 lin);

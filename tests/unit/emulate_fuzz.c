@@ -571,7 +571,7 @@ static const exec_fn not_native[] = {
 	op_int, op_int1, op_int3, op_into, op_iret, op_jmp_far, op_call_far, op_ret_far,
 	op_pop_seg, op_mov_to_seg, op_load_far, op_lar, op_lsl, op_verr,
 	op_verw, op_store_system, op_store_dt, op_smsw, op_cpuid, op_rdtsc,
-	op_rdtscp, op_rdpmc, op_xgetbv, op_hypercall, op_fsgsbase,
+	op_rdtscp, op_rdpmc, op_xgetbv, op_hypercall, op_fsgsbase, op_x87,
 };
 
 static bool is_native(const struct leaf *l)

@@ -444,6 +444,8 @@ TEST(legality)
 		{ P64, 0, B("\xc5\xf0\x10\x03"), FAULT(UD) },
 		{ P64, 0, B("\x0f\x05"), UNKNOWN },
 		{ P64, 0, B("\xd9\x03"), UNKNOWN },
+		{ P64, 0, B("\xd9\x0b"), FAULT(UD) },
+		{ P64, 0, B("\xd9\xe2"), FAULT(UD) },
 		/* privilege */
 		{ P32, 3, B("\xf4"), FAULT(GP) },
 		{ P32, 0, B("\xf4"), OK },

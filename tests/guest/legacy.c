@@ -27,7 +27,6 @@ TEST(big_limits_in_real_mode)
 {
 	struct vm *vm = vm_new();
 	struct vcpu *v = vcpu_new(vm, 0);
-	struct trap32 t;
 	u32 value = 0x99;
 
 	code_load(vm, G_CODE, code_unreal, code_unreal_end);
@@ -44,9 +43,7 @@ TEST(big_limits_in_real_mode)
 	EQ(v->run->mmio.phys_addr, 0x10000024);
 	EQ(v->run->mmio.is_write, 1);
 	/* DS kept its 64 KiB: #GP. */
-	vcpu_until(v, STOP_TRAP);
-	trap_get(v, &t);
-	EQ(t.vector, VEC_GP);
+	expect_trap(v, VEC_GP);
 	vm_free(vm);
 }
 
@@ -97,30 +94,23 @@ static struct vcpu *gs_in_mmio(const u8 *start, const u8 *end, u32 type)
 TEST(mmio_through_a_segment)
 {
 	struct vcpu *v = gs_in_mmio(code_segments, code_segments_end, 3);
-	struct trap32 t;
 
 	vcpu_until(v, KVM_EXIT_MMIO);
 	EQ(v->run->mmio.phys_addr, 0x10000010);
 	vcpu_until(v, KVM_EXIT_MMIO);
 	EQ(v->run->mmio.phys_addr, 0x10000020);
 	vcpu_until(v, STOP_SYNC);
-	vcpu_until(v, STOP_TRAP);
-	trap_get(v, &t);
-	EQ(t.vector, VEC_GP);
-	EQ(t.error, 0);
+	EQ(expect_trap(v, VEC_GP).error, 0);
 	vm_free(v->vm);
 }
 
 TEST(mmio_through_a_read_only_segment)
 {
 	struct vcpu *v = gs_in_mmio(code_read_only, code_read_only_end, 1);
-	struct trap32 t;
 
 	vcpu_until(v, KVM_EXIT_MMIO);
 	EQ(v->run->mmio.is_write, 0);
-	vcpu_until(v, STOP_TRAP);
-	trap_get(v, &t);
-	EQ(t.vector, VEC_GP);
+	expect_trap(v, VEC_GP);
 	vm_free(v->vm);
 }
 
@@ -186,9 +176,7 @@ static void v86_trap(struct vcpu *v, u32 vector)
 	struct kvm_sregs s;
 	struct trap32 t;
 
-	vcpu_until(v, STOP_TRAP);
-	trap_get(v, &t);
-	EQ(t.vector, vector);
+	t = expect_trap(v, vector);
 	EQ(t.error, 0);
 	EQ(t.cs, 0x3000);
 	get_sregs(v, &s);
@@ -230,9 +218,7 @@ TEST(v86_interrupt)
 	RAM(v->vm, G_IDT32 + 0x21 * 8 + 4, u16) |= 0x6000;	/* DPL 3 */
 	v86_screen(v);
 	vcpu_until(v, KVM_EXIT_IO);
-	vcpu_until(v, STOP_TRAP);
-	trap_get(v, &t);
-	EQ(t.vector, 0x21);
+	t = expect_trap(v, 0x21);
 	EQ(t.cs, 0x3000);
 	vm_free(v->vm);
 }

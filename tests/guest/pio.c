@@ -690,14 +690,10 @@ static struct vcpu *user_io(u32 iopl)
 TEST(permission_bitmap)
 {
 	struct vcpu *v = user_io(0);
-	struct trap32 t;
 
 	vcpu_until(v, KVM_EXIT_IO);
 	EQ(v->run->io.port, 0x80);
-	vcpu_until(v, STOP_TRAP);
-	trap_get(v, &t);
-	EQ(t.vector, VEC_GP);
-	EQ(t.error, 0);
+	EQ(expect_trap(v, VEC_GP).error, 0);
 	vm_free(v->vm);
 }
 

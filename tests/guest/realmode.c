@@ -26,12 +26,6 @@ static struct vcpu *real_start(const u8 *start, const u8 *end)
 	return v;
 }
 
-static u32 next_value(struct vcpu *v)
-{
-	vcpu_until(v, STOP_SYNC);
-	return v->value;
-}
-
 /* ---- exceptions ---------------------------------------------------------- */
 
 CODE(code_de, 16, "xorw %cx, %cx; divw %cx");

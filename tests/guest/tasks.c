@@ -72,12 +72,6 @@ static struct vcpu *two_tasks(const u8 *start, const u8 *end)
 	return v;
 }
 
-static u32 next_value(struct vcpu *v)
-{
-	vcpu_until(v, STOP_SYNC);
-	return v->value;
-}
-
 static bool is_busy(struct vm *vm, u32 selector)
 {
 	return RAM(vm, G_GDT + selector, u64) & BIT(41);
@@ -358,9 +352,7 @@ TEST(v86_task)
 	EQ(s.fs.base, 0x12340);
 	EQ(s.ss.dpl, 3);
 	/* The gate's DPL is 0. */
-	vcpu_until(v, STOP_TRAP);
-	trap_get(v, &t);
-	EQ(t.vector, VEC_GP);
+	t = expect_trap(v, VEC_GP);
 	EQ(t.error, 0x21 * 8 + 2);
 	EQ(t.ip, 2);
 	vm_free(vm);
@@ -375,9 +367,7 @@ TEST(debug_trap)
 	RAM(v->vm, TASK_B + TSS_TRAP, u16) = 1;
 	if (kvm_in_tree())
 		skip("in-tree has no TSS trap flag");
-	vcpu_until(v, STOP_TRAP);
-	trap_get(v, &t);
-	EQ(t.vector, VEC_DB);
+	t = expect_trap(v, VEC_DB);
 	EQ(t.ip, AT_B);
 	vm_free(v->vm);
 }

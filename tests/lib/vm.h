@@ -243,6 +243,13 @@ int vcpu_run(struct vcpu *v);
 int vcpu_go(struct vcpu *v);
 void vcpu_until_at(struct vcpu *v, int want, const char *file, int line);
 #define vcpu_until(v, want)	vcpu_until_at(v, want, __FILE__, __LINE__)
+/* ... STOP_SYNC, and evaluates to the value. */
+#define next_value(v) ({						\
+	struct vcpu *__v = (v);						\
+									\
+	vcpu_until(__v, STOP_SYNC);					\
+	(u32)__v->value;						\
+})
 #define vcpu_done(v)		vcpu_until(v, STOP_DONE)
 /* In one step: a standard VM with one vCPU that starts at entry ... */
 struct vcpu *guest_start(void (*entry)(void));
@@ -261,5 +268,15 @@ struct trap32 {
 	bool has_error;
 };
 void trap_get(struct vcpu *v, struct trap32 *t);
+/* The guest must come to this exception; evaluates to it. */
+#define expect_trap(v, want) ({						\
+	struct vcpu *__v = (v);						\
+	struct trap32 __t;						\
+									\
+	vcpu_until(__v, STOP_TRAP);					\
+	trap_get(__v, &__t);						\
+	EQ(__t.vector, want);						\
+	__t;								\
+})
 
 #endif

@@ -165,6 +165,30 @@ static void g_two_spaces(u64 a, u64 b)
 	}
 }
 
+/*
+ * The translation of the space that is not in use changes: a load of CR3
+ * flushes it, and one that keeps translations leaves that to INVLPG.
+ */
+static void g_changed_elsewhere(u64 a, u64 b, volatile u64 *pte_of_a)
+{
+	const u64 other = *pte_of_a ^ 0x2000;
+
+	write64(other & ~0xfffull, 0xcccc);
+	write_cr3(a);
+	G_EQ(read64(PAGE), 0xaaaa);
+	write_cr3(b);
+	*pte_of_a ^= 0x2000;
+	G_EQ(read64(PAGE), 0xbbbb);
+	write_cr3(a);
+	G_EQ(read64(PAGE), 0xcccc);
+	write_cr3(b);
+	*pte_of_a ^= 0x2000;
+	write_cr3(a | BIT(63));
+	invlpg(PAGE);
+	G_EQ(read64(PAGE), 0xaaaa);
+	G_EQ(read_cr3(), a);
+}
+
 static volatile u32 has_pcid;
 
 /* A second tree that differs in PAGE: at G_HIGH. */
@@ -195,6 +219,7 @@ static void g_spaces(void)
 	write_cr3(G_PML4 | 1);
 	g_two_spaces(G_PML4 | 1 | BIT(63), (u64)pml4 | 2 | BIT(63));
 	g_two_spaces(G_PML4 | 1, (u64)pml4 | 2);
+	g_changed_elsewhere(G_PML4 | 1, (u64)pml4 | 2, g_pte());
 }
 
 TEST(address_spaces)

@@ -61,6 +61,7 @@ struct machine {
 	int bits;		/* 32, 36 (PAE) or 64 */
 	bool wp, smep, smap, nx;
 	u64 random;
+	u64 sum;		/* of all that the guest saw */
 	struct kvm_sregs sregs;	/* as they began */
 };
 
@@ -383,6 +384,7 @@ static void random_access(struct machine *m)
 	if (op == OP_LOAD)
 		value = RAM(m->vm, t.gpa & 0xffffff, u32);
 	error = run_op(m, op, how, va, data, ac, &value);
+	m->sum = (m->sum + value + error) * 0x100000001b3ull;
 	if (error != t.error)
 		fail("0x%x, access 0x%x: error %d, expected %d (entries 0x%llx "
 		     "0x%llx 0x%llx)", va, how, error, t.error,
@@ -444,9 +446,151 @@ static void begin(struct machine *m)
 		m->sregs.efer &= ~(u64)EFER_NXE;
 }
 
+/* ---- one step after the other -------------------------------------------- */
+
+#define WINDOW32	0xffc00000u	/* where the tables map themselves */
+#define WINDOW64	0xff800000u
+
+static u32 entry_of(const struct machine *m, u32 va)
+{
+	return m->bits == 32 ? WINDOW32 + (va >> 12) * 4 :
+			       WINDOW64 + (va >> 12) * 8;
+}
+
+/* The top of the address space becomes all entries of all tables, in order. */
+static void map_window(struct machine *m)
+{
+	u32 i;
+
+	if (m->bits == 32)
+		RAM(m->vm, G_PD32 + 1023 * 4, u32) = G_PD32 | PT_P | PT_W;
+	for (i = 0; i < 4 && m->bits != 32; i++)
+		RAM(m->vm, G_PD + 3 * 4096 + (508 + i) * 8, u64) =
+			(G_PD + i * 4096) | PT_P | PT_W;
+}
+
+/* A store to the entry of an entry maps it, by the guest's own hand. */
+static void set_entry(struct machine *m, u32 at, u64 entry)
+{
+	u32 unused;
+
+	EQ(run_op(m, m->bits == 32 ? OP_STORE : OP_STORE64, PF_W, at, entry,
+		  false, &unused), -1);
+	m->sum = m->sum * 31 + entry;
+}
+
+static void expect(struct machine *m, int op, u32 va, u64 data, u32 want)
+{
+	u32 value = 0;
+
+	EQ(run_op(m, op, op == OP_STORE ? PF_W : 0, va, data, false, &value),
+	   -1);
+	EQ(value, want);
+	m->sum = m->sum * 31 + value;
+}
+
+static void expect_fault(struct machine *m, int op, u32 va, int error)
+{
+	u32 unused;
+
+	EQ(run_op(m, op, op == OP_STORE ? PF_W : 0, va, 0, false, &unused),
+	   error);
+}
+
+static u32 data_page(u32 i)
+{
+	return G_DATA + i * 4096;
+}
+
+#define RW_ENTRY	(PT_P | PT_W)
+
+static void recursive(struct machine *m)
+{
+	u32 pte = entry_of(m, REGION), pde = entry_of(m, pte), i;
+
+	map_window(m);
+	for (i = 0; i < NR_DATA; i++)
+		RAM(m->vm, data_page(i), u32) = 0xda7a0000 + i;
+	set_entry(m, pde, G_TABLES | RW_ENTRY);
+	for (i = 0; i < NR_PTES; i++)
+		set_entry(m, pte + i * entry_size(m),
+			  data_page(i) | RW_ENTRY);
+	for (i = 0; i < NR_PTES; i++)
+		expect(m, OP_LOAD, REGION + i * 4096, 0, 0xda7a0000 + i);
+	/* Another page: known to hold from INVLPG on. */
+	set_entry(m, pte, data_page(3) | RW_ENTRY);
+	simple_op(m, OP_INVLPG, REGION);
+	expect(m, OP_LOAD, REGION, 0, 0xda7a0003);
+	/* Two names for a page: what one writes the other reads. */
+	expect(m, OP_STORE, REGION, 0x5151, 0x5151);
+	expect(m, OP_LOAD, REGION + 3 * 4096, 0, 0x5151);
+	/* The entry as the window shows it has been accessed and written. */
+	expect(m, OP_LOAD, pte, 0,
+	       data_page(3) | RW_ENTRY | PT_A | PT_D);
+	/* The table goes away, and with it all in it. */
+	set_entry(m, pde, 0);
+	simple_op(m, OP_CR3, 0);
+	expect_fault(m, OP_LOAD, REGION + 4096, 0);
+	expect_fault(m, OP_LOAD, pte, 0);
+}
+
+/* What is not present is not remembered: nothing to flush when it comes. */
+static void comes_without_flush(struct machine *m)
+{
+	u32 pte = G_TABLES + 5 * entry_size(m), va = REGION + 5 * 4096;
+
+	store_entry(m, m->bits == 32 ? G_PDE32 : G_PDE, G_TABLES | RW_ENTRY);
+	expect_fault(m, OP_LOAD, va, 0);
+	store_entry(m, pte, data_page(5) | PT_P);
+	RAM(m->vm, data_page(5), u32) = 0x5005;
+	expect(m, OP_LOAD, va, 0, 0x5005);
+	if (m->wp)
+		expect_fault(m, OP_STORE, va, PF_P | PF_W);
+	/* Writable now; a stale translation may fault, once. */
+	store_entry(m, pte, data_page(5) | RW_ENTRY);
+	simple_op(m, OP_INVLPG, va);
+	expect(m, OP_STORE, va, 0x6006, 0x6006);
+	store_entry(m, pte, 0);
+	simple_op(m, OP_INVLPG, va);
+	expect_fault(m, OP_LOAD, va, 0);
+}
+
+/* A large page becomes a table of which one entry differs, and back again. */
+static void split(struct machine *m)
+{
+	u32 nr = m->bits == 32 ? 1024 : 512, size = entry_size(m), i;
+	u32 pde = m->bits == 32 ? G_PDE32 : G_PDE;
+	u32 far = (nr - 1) * 4096, changed = 7;
+
+	RAM(m->vm, G_HIGH + changed * 4096, u32) = 0x1111;
+	RAM(m->vm, G_HIGH + far, u32) = 0x2222;
+	RAM(m->vm, data_page(1), u32) = 0x3333;
+	store_entry(m, pde, G_HIGH | RW_ENTRY | PT_PS);
+	expect(m, OP_LOAD, REGION + changed * 4096, 0, 0x1111);
+	expect(m, OP_LOAD, REGION + far, 0, 0x2222);
+	for (i = 0; i < nr; i++) {
+		u64 e = (i == changed ? data_page(1) : G_HIGH + i * 4096) |
+			RW_ENTRY;
+
+		memcpy(m->vm->ram + G_FREE + i * size, &e, size);
+	}
+	store_entry(m, pde, G_FREE | RW_ENTRY);
+	simple_op(m, OP_CR3, 0);
+	expect(m, OP_LOAD, REGION + changed * 4096, 0, 0x3333);
+	expect(m, OP_LOAD, REGION + far, 0, 0x2222);
+	expect(m, OP_STORE, REGION + far, 0x4444, 0x4444);
+	EQ(RAM(m->vm, G_FREE + (nr - 1) * size, u32) & (PT_A | PT_D),
+	   PT_A | PT_D);
+	EQ(RAM(m->vm, G_FREE, u32) & (PT_A | PT_D), 0);
+	store_entry(m, pde, G_HIGH | RW_ENTRY | PT_PS);
+	simple_op(m, OP_CR3, 0);
+	expect(m, OP_LOAD, REGION + changed * 4096, 0, 0x1111);
+	expect(m, OP_LOAD, REGION + far, 0, 0x4444);
+}
+
 #define ROUNDS	400
 
-static void torment(int bits, u32 variant)
+static u64 torment(int bits, u32 variant)
 {
 	struct machine m = {
 		.bits = bits,
@@ -463,11 +607,13 @@ static void torment(int bits, u32 variant)
 			random_access(&m);
 	}
 	vm_free(m.vm);
+	return m.sum;
 }
 
 static void torment_all(int bits)
 {
 	bool smep = cpu_has(7, 1, 7), smap = cpu_has(7, 1, 20);
+	u64 sum = 0;
 	u32 variant;
 
 	for (variant = 0; variant < 16; variant++) {
@@ -475,8 +621,39 @@ static void torment_all(int bits)
 			continue;
 		if (bits == 32 && (variant & 8))
 			continue;
-		torment(bits, variant);
+		sum = sum * 31 + torment(bits, variant);
 	}
+	note("sum %016llx", sum);
+}
+
+static void in_each_format(void (*steps)(struct machine *m))
+{
+	static const int formats[] = { 32, 36, 64 };
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(formats); i++) {
+		struct machine m = { .bits = formats[i], .wp = true };
+
+		begin(&m);
+		steps(&m);
+		note("sum %016llx", m.sum);
+		vm_free(m.vm);
+	}
+}
+
+TEST(recursive_tables)
+{
+	in_each_format(recursive);
+}
+
+TEST(present_without_flush)
+{
+	in_each_format(comes_without_flush);
+}
+
+TEST(large_page_split)
+{
+	in_each_format(split);
 }
 
 TEST(random_32_bit)

@@ -251,8 +251,7 @@ idle_refcount=$(refcount)
 # $MODES: lists of module parameters, with commas, to run the tests under.
 for mode in ${MODES:-as_loaded}; do
 	if [ $mode != as_loaded ]; then
-		# shellcheck disable=SC2046
-		reload $(echo $mode | tr , ' ') || exit
+		reload $mode || exit
 		variant=$mode/
 	fi
 	for test in ${TESTS:-microvm pc q35 686 686_pae smallest_memory vga_text \

@@ -10,6 +10,8 @@
 # `skip WHY` ends it. QEMUs still there when it ends are killed.
 
 here=$(dirname "$0")
+# shellcheck source=tests/lib/module.sh
+. "$here/module.sh"
 guests=/tests/guests
 share=/usr/share
 work=/tmp/system
@@ -238,27 +240,8 @@ check_net() {
 		die "$1: network: '$(said "$1" net)'"
 }
 
-# The module.
+# The module: see module.sh too.
 
 refcount() {
 	cat /sys/module/kvm/refcnt
-}
-
-unload() {
-	if [ -d /sys/module/kvm_intel ] && [ "$KVM" = intree ]; then
-		rmmod kvm_intel || return
-	fi
-	rmmod kvm
-}
-
-# reload PARAMETERS: the module anew.
-reload() {
-	unload || return
-	if [ "$KVM" = intree ]; then
-		set -- enable_apicv=0 "$@"
-		insmod /testbed/modules/kvm.ko &&
-			insmod /testbed/modules/kvm_intel.ko "$@"
-	else
-		insmod /testbed/modules/kvm.ko "$@"
-	fi
 }

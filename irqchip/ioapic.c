@@ -31,6 +31,8 @@
 #define DEFAULT_BASE	0xfec00000ull
 #define WINDOW_SIZE	0x100
 
+#define ALL_PINS	(BIT(NR_PINS) - 1)
+
 /* In memory. */
 #define IOREGSEL	0x00
 #define IOWIN		0x10
@@ -78,6 +80,7 @@ struct kvm_ioapic {
 	u64 entry[NR_PINS];
 	u8 line[NR_PINS];		/* who asserts it: bits of sources */
 	u16 storm[NR_PINS];		/* EOIs that found the line high */
+	u16 held[NR_PINS];		/* see hold() */
 	struct delayed_work retry;
 };
 
@@ -111,7 +114,7 @@ static int send_message(struct kvm_ioapic *ioapic, unsigned int pin)
 
 	if (e & ENTRY_MASKED)
 		return -1;
-	if (entry_is_level(e) && (e & ENTRY_REMOTE_IRR))
+	if (entry_is_level(e) && ((e & ENTRY_REMOTE_IRR) || ioapic->held[pin]))
 		return 0;
 	msg = entry_message(e);
 	r = kvm_apic_deliver(ioapic->kvm, NULL, &msg);
@@ -150,12 +153,12 @@ int kvm_ioapic_set_pin(struct kvm_ioapic *ioapic, int source, unsigned int pin,
 }
 
 /* Level-triggered pins that could have sent a message, and did not. */
-static void send_waiting(struct kvm_ioapic *ioapic)
+static void send_waiting(struct kvm_ioapic *ioapic, unsigned long pins)
 {
-	unsigned long irr = ioapic->irr;
 	unsigned int pin;
 
-	for_each_set_bit(pin, &irr, NR_PINS)
+	pins &= ioapic->irr;
+	for_each_set_bit(pin, &pins, NR_PINS)
 		if (entry_is_level(ioapic->entry[pin]))
 			send_message(ioapic, pin);
 }
@@ -167,7 +170,7 @@ static void retry(struct work_struct *work)
 	unsigned long flags;
 
 	spin_lock_irqsave(&ioapic->lock, flags);
-	send_waiting(ioapic);
+	send_waiting(ioapic, ALL_PINS);
 	spin_unlock_irqrestore(&ioapic->lock, flags);
 }
 
@@ -278,6 +281,31 @@ void kvm_ioapic_eoi_vectors(struct kvm_vcpu *vcpu, unsigned long *bitmap)
 	srcu_read_unlock(&kvm->irq_srcu, idx);
 }
 
+/*
+ * An entry that is new sends nothing whose EOI must be told before all vCPUs
+ * know that. Between those two, which have ioapic->lock, the lock is free.
+ */
+static void hold(struct kvm_ioapic *ioapic, unsigned long pins)
+{
+	unsigned int pin;
+
+	for_each_set_bit(pin, &pins, NR_PINS)
+		ioapic->held[pin]++;
+}
+
+static void tell_and_release(struct kvm_ioapic *ioapic, unsigned long pins)
+{
+	unsigned long flags;
+	unsigned int pin;
+
+	kvm_request_ioapic_scan(ioapic->kvm);
+	spin_lock_irqsave(&ioapic->lock, flags);
+	for_each_set_bit(pin, &pins, NR_PINS)
+		ioapic->held[pin]--;
+	send_waiting(ioapic, pins);
+	spin_unlock_irqrestore(&ioapic->lock, flags);
+}
+
 /* ---- registers ---------------------------------------------------------- */
 
 bool kvm_ioapic_covers(const struct kvm_ioapic *ioapic, u64 addr,
@@ -351,8 +379,10 @@ static void write_half(struct kvm_ioapic *ioapic, u32 *half, unsigned int pin,
 	change->pin = pin;
 	change->unmasked = old & ~*e & ENTRY_MASKED;
 	change->route = (old ^ *e) & ENTRY_ROUTE;
-	if ((ioapic->irr & BIT(pin)) && entry_is_level(*e))
-		send_message(ioapic, pin);
+	if (change->route)
+		hold(ioapic, BIT(pin));
+	else
+		send_waiting(ioapic, BIT(pin));
 }
 
 static void write_window(struct kvm_ioapic *ioapic, u32 val,
@@ -383,7 +413,7 @@ void kvm_ioapic_write(struct kvm_ioapic *ioapic, unsigned int offset, u32 val)
 	spin_unlock_irqrestore(&ioapic->lock, flags);
 
 	if (change.route)
-		kvm_request_ioapic_scan(ioapic->kvm);
+		tell_and_release(ioapic, BIT(change.pin));
 	if (change.unmasked)
 		kvm_notify_unmasked(ioapic->kvm, KVM_IRQCHIP_IOAPIC,
 				    change.pin);
@@ -425,6 +455,7 @@ static void load_state(struct kvm_ioapic *ioapic,
 				     (ENTRY_WRITABLE | ENTRY_REMOTE_IRR);
 		ioapic->storm[pin] = 0;
 	}
+	hold(ioapic, ALL_PINS);
 	for (pin = 0; pin < NR_PINS; pin++)
 		if (state->irr & BIT(pin))
 			line_is_high(ioapic, pin);
@@ -438,7 +469,7 @@ void kvm_ioapic_set_state(struct kvm_ioapic *ioapic,
 	spin_lock_irqsave(&ioapic->lock, flags);
 	load_state(ioapic, state);
 	spin_unlock_irqrestore(&ioapic->lock, flags);
-	kvm_request_ioapic_scan(ioapic->kvm);
+	tell_and_release(ioapic, ALL_PINS);
 }
 
 struct kvm_ioapic *kvm_ioapic_create(struct kvm *kvm)

@@ -118,14 +118,18 @@ static void set_cascade(struct kvm_pic *pic, bool high)
 		pic->chip[0].irr &= ~BIT(CASCADE);
 }
 
-static void update(struct kvm_pic *pic)
+static void update_output(struct kvm_pic *pic)
 {
-	bool output;
+	bool output = requesting(pic, 0) >= 0;
 
-	set_cascade(pic, requesting(pic, 1) >= 0);
-	output = requesting(pic, 0) >= 0;
 	pic->rose |= output && !pic->output;
 	WRITE_ONCE(pic->output, output);
+}
+
+static void update(struct kvm_pic *pic)
+{
+	set_cascade(pic, requesting(pic, 1) >= 0);
+	update_output(pic);
 }
 
 static unsigned long pic_lock(struct kvm_pic *pic)
@@ -429,7 +433,11 @@ void kvm_pic_set_state(struct kvm_pic *pic, unsigned int chip,
 	c->init_state &= 3;
 	c->elcr_mask = elcr_masks[chip];
 	c->elcr &= c->elcr_mask;
-	update(pic);
+	/* A master's IR2 is as the slave will have it, which comes next. */
+	if (chip)
+		update(pic);
+	else
+		update_output(pic);
 	pic_unlock(pic, flags);
 }
 

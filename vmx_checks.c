@@ -505,11 +505,15 @@ static int event_type(const struct check *c)
 static int event_vector(const struct check *c)
 {
 	const u32 vector = event(c) & INTR_VECTOR;
+	bool broken = false;
 
-	return broken_if((injects(c, INTR_TYPE_NMI) && vector != 2) ||
-			 (injects(c, INTR_TYPE_HARD_EXCEPTION) && vector > 31) ||
-			 (injects(c, INTR_TYPE_OTHER) && vector),
-			 VM_ENTRY_INTR_INFO);
+	if (injects(c, INTR_TYPE_NMI))
+		broken = vector != 2;
+	else if (injects(c, INTR_TYPE_HARD_EXCEPTION))
+		broken = vector > 31;
+	else if (injects(c, INTR_TYPE_OTHER))
+		broken = vector;
+	return broken_if(broken, VM_ENTRY_INTR_INFO);
 }
 
 /* #DF, #TS, #NP, #SS, #GP, #PF, #AC. #CP is up to IA32_VMX_BASIC[56]. */

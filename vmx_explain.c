@@ -101,19 +101,20 @@ static void find_broken(struct kvm_vcpu *vcpu,
 
 static void say_what(const struct vmx_entry_failure *failure, char *line)
 {
+	const u32 stages = stages_of(failure);
+
 	if (failure->exit_reason)
 		scnprintf(line, LINE_SIZE,
 			  "exit reason %#x (%s), qualification %#llx",
 			  failure->exit_reason,
-			  stages_of(failure) == VMX_STAGE_GUEST ?
-				"invalid guest state" :
-			  stages_of(failure) == VMX_STAGE_MSR ?
-				"MSR of the VM-entry MSR-load area" :
-				"machine check",
+			  stages == VMX_STAGE_GUEST ? "invalid guest state" :
+			  stages == VMX_STAGE_MSR ? "loading of an MSR" :
+						    "machine check",
 			  failure->qualification);
 	else if (failure->error)
 		scnprintf(line, LINE_SIZE, "VM-instruction error %u (%s)",
-			  failure->error, vmx_insn_error_string(failure->error));
+			  failure->error,
+			  vmx_insn_error_string(failure->error));
 	else
 		scnprintf(line, LINE_SIZE, "the instruction faulted");
 }

@@ -15,10 +15,11 @@
 
 #include "cases.h"
 
-#define CASE(name, setup_, breaks_) \
-	{ VMX_RULE_##name, { setup_ }, { breaks_ } },
-#define DO(...)		__VA_ARGS__
-#define NOTHING
+#define CASE(name, setup, breaks)	\
+	{ VMX_RULE_##name, OPS setup, OPS breaks },
+#define OPS(...)	{ __VA_ARGS__ }
+#define DO(...)		(__VA_ARGS__)
+#define NOTHING		({ OP_END, 0, 0 })
 
 #define PUT(field, value)	{ OP_PUT, field, value }
 #define OR(field, value)	{ OP_OR, field, value }
@@ -41,12 +42,17 @@
 
 /* An address of a page: not aligned, too high. */
 #define PAGE_CASES(rule, setup, field)			\
-	CASE(rule, DO(setup), DO(OR(field, 8)))		\
-	CASE(rule, DO(setup), DO(OR(field, BEYOND)))
+	CASE(rule, setup, DO(OR(field, 8)))		\
+	CASE(rule, setup, DO(OR(field, BEYOND)))
 
+/* An MSR that only user mode looks at, with what insmod has there. */
+#define KERNEL_GS_BASE	0xc0000102
+#define ONE_MSR(which)	PUT(which##_COUNT, 1),			\
+			PAGE_AT(which##_ADDR, PAGE_MSRS),	\
+			POKE(PAGE_MSRS, 0, KERNEL_GS_BASE)
 #define LIST_CASES(rule, which)						\
-	CASE(rule, DO(PUT(which##_COUNT, 1)), DO(OR(which##_ADDR, 8)))	\
-	CASE(rule, DO(PUT(which##_COUNT, 1)), DO(OR(which##_ADDR, BEYOND)))
+	CASE(rule, DO(ONE_MSR(which)), DO(OR(which##_ADDR, 8)))		\
+	CASE(rule, DO(ONE_MSR(which)), DO(OR(which##_ADDR, BEYOND)))
 
 #define SET_RESERVED(word)	{ OP_SET_RESERVED, VMX_WORD_##word, 0 }
 #define CLEAR_RESERVED(word)	{ OP_CLEAR_RESERVED, VMX_WORD_##word, 0 }
@@ -85,10 +91,10 @@ const struct vmentry_case vmentry_cases[] = {
 	CASE(cpu2_ctls, DO(ON(CPU_ACTIVATE_SECONDARY)), DO(SET_RESERVED(CPU2)))
 	CASE(cpu3_ctls, DO(ON(CPU_ACTIVATE_TERTIARY)), DO(SET_RESERVED(CPU3)))
 	CASE(cr3_targets, NOTHING, DO(PUT(CR3_TARGET_COUNT, 257)))
-	PAGE_CASES(io_bitmaps, ON(CPU_USE_IO_BITMAPS), IO_BITMAP_A)
-	PAGE_CASES(io_bitmaps, ON(CPU_USE_IO_BITMAPS), IO_BITMAP_B)
-	PAGE_CASES(msr_bitmap, ON(CPU_USE_MSR_BITMAPS), MSR_BITMAP)
-	PAGE_CASES(virtual_apic_page, ON(CPU_TPR_SHADOW), VIRTUAL_APIC_ADDR)
+	PAGE_CASES(io_bitmaps, (ON(CPU_USE_IO_BITMAPS)), IO_BITMAP_A)
+	PAGE_CASES(io_bitmaps, (ON(CPU_USE_IO_BITMAPS)), IO_BITMAP_B)
+	PAGE_CASES(msr_bitmap, (ON(CPU_USE_MSR_BITMAPS)), MSR_BITMAP)
+	PAGE_CASES(virtual_apic_page, (ON(CPU_TPR_SHADOW)), VIRTUAL_APIC_ADDR)
 	CASE(tpr_threshold, DO(ON(CPU_TPR_SHADOW)),
 	     DO(PUT(TPR_THRESHOLD, 0x10)))
 	CASE(tpr_below_threshold,
@@ -97,7 +103,7 @@ const struct vmentry_case vmentry_cases[] = {
 	CASE(virtual_nmis, DO(ON(PIN_VIRTUAL_NMIS)), DO(OFF(PIN_NMI_EXITING)))
 	CASE(nmi_window, DO(ON(CPU_NMI_WINDOW_EXITING)),
 	     DO(OFF(PIN_VIRTUAL_NMIS)))
-	PAGE_CASES(apic_access_page, ON(CPU2_VIRTUALIZE_APIC), APIC_ACCESS_ADDR)
+	PAGE_CASES(apic_access_page, (ON(CPU2_VIRTUALIZE_APIC)), APIC_ACCESS_ADDR)
 	CASE(tpr_shadow, DO(ON(CPU_TPR_SHADOW), ON(CPU2_VIRTUALIZE_X2APIC)),
 	     DO(OFF(CPU_TPR_SHADOW)))
 	CASE(tpr_shadow, DO(ON(CPU_TPR_SHADOW), ON(CPU2_APIC_REGISTER_VIRT)),
@@ -139,7 +145,7 @@ const struct vmentry_case vmentry_cases[] = {
 	CASE(eptp_reserved, DO(ON(CPU2_ENABLE_EPT)), DO(OR(EPT_POINTER, BEYOND)))
 	CASE(pml_needs_ept, DO(ON(CPU2_ENABLE_EPT), ON(CPU2_ENABLE_PML)),
 	     DO(OFF(CPU2_ENABLE_EPT)))
-	PAGE_CASES(pml_address, DO(ON(CPU2_ENABLE_EPT), ON(CPU2_ENABLE_PML)),
+	PAGE_CASES(pml_address, (ON(CPU2_ENABLE_EPT), ON(CPU2_ENABLE_PML)),
 		   PML_ADDRESS)
 	CASE(unrestricted_needs_ept, DO(UNRESTRICTED), DO(OFF(CPU2_ENABLE_EPT)))
 	CASE(mode_based_needs_ept,
@@ -147,17 +153,17 @@ const struct vmentry_case vmentry_cases[] = {
 	     DO(OFF(CPU2_ENABLE_EPT)))
 #define SUB_PAGE	ON(CPU2_ENABLE_EPT), ON(CPU2_SUB_PAGE_WRITE)
 	CASE(sub_page_needs_ept, DO(SUB_PAGE), DO(OFF(CPU2_ENABLE_EPT)))
-	PAGE_CASES(sub_page_table, DO(SUB_PAGE), SPP_TABLE_POINTER)
+	PAGE_CASES(sub_page_table, (SUB_PAGE), SPP_TABLE_POINTER)
 	CASE(vm_functions, DO(ON(CPU2_ENABLE_VMFUNC)),
 	     DO(OR(VM_FUNCTION_CTLS, HIGH)))
 #define SWITCHING	ON(CPU2_ENABLE_EPT), ON(CPU2_ENABLE_VMFUNC), \
 			HAVE(vmfunc, VMFUNC_EPTP_SWITCHING), \
 			PUT(VM_FUNCTION_CTLS, VMFUNC_EPTP_SWITCHING)
 	CASE(eptp_switching_needs_ept, DO(SWITCHING), DO(OFF(CPU2_ENABLE_EPT)))
-	PAGE_CASES(eptp_list, DO(SWITCHING), EPTP_LIST_ADDR)
-	PAGE_CASES(shadowing_bitmaps, ON(CPU2_VMCS_SHADOWING), VMREAD_BITMAP)
-	PAGE_CASES(shadowing_bitmaps, ON(CPU2_VMCS_SHADOWING), VMWRITE_BITMAP)
-	PAGE_CASES(ve_information, ON(CPU2_EPT_VIOLATION_VE), VE_INFO_ADDR)
+	PAGE_CASES(eptp_list, (SWITCHING), EPTP_LIST_ADDR)
+	PAGE_CASES(shadowing_bitmaps, (ON(CPU2_VMCS_SHADOWING)), VMREAD_BITMAP)
+	PAGE_CASES(shadowing_bitmaps, (ON(CPU2_VMCS_SHADOWING)), VMWRITE_BITMAP)
+	PAGE_CASES(ve_information, (ON(CPU2_EPT_VIOLATION_VE)), VE_INFO_ADDR)
 #define PT_GPA	ON(CPU2_ENABLE_EPT), ON(CPU2_PT_USE_GPA), \
 		ON(ENTRY_CTL_LOAD_RTIT), ON(EXIT_CTL_CLEAR_RTIT)
 	CASE(pt_guest_physical, DO(PT_GPA), DO(OFF(CPU2_ENABLE_EPT)))
@@ -171,9 +177,9 @@ const struct vmentry_case vmentry_cases[] = {
 #define IPI	ON(CPU_TPR_SHADOW), ON(CPU3_IPI_VIRTUALIZATION)
 	CASE(pid_pointers, DO(IPI), DO(OR(PID_POINTER_TABLE_ADDR, 4)))
 	CASE(pid_pointers, DO(IPI), DO(OR(PID_POINTER_TABLE_ADDR, BEYOND)))
-	PAGE_CASES(pasid_directories, ON(CPU2_PASID_TRANSLATION),
+	PAGE_CASES(pasid_directories, (ON(CPU2_PASID_TRANSLATION)),
 		   LOW_PASID_DIRECTORY_ADDR)
-	PAGE_CASES(pasid_directories, ON(CPU2_PASID_TRANSLATION),
+	PAGE_CASES(pasid_directories, (ON(CPU2_PASID_TRANSLATION)),
 		   HIGH_PASID_DIRECTORY_ADDR)
 
 	/* "VM-Exit Control Fields" */
@@ -377,6 +383,7 @@ const struct vmentry_case vmentry_cases[] = {
 	CASE(ldtr_base, NOTHING, DO(PUT(GUEST_LDTR_BASE, NOT_CANONICAL)))
 	CASE(cs_base, NOTHING, DO(OR(GUEST_CS_BASE, 1ull << 32)))
 	CASE(data_base, NOTHING, DO(OR(GUEST_SS_BASE, 1ull << 32)))
+	CASE(data_base, DO(MODE(PROT32)), DO(OR(GUEST_SS_BASE, 1ull << 32)))
 	CASE(data_base, NOTHING, DO(OR(GUEST_DS_BASE, 1ull << 63)))
 	CASE(data_base, NOTHING, DO(OR(GUEST_ES_BASE, 1ull << 32)))
 	CASE(cs_type, NOTHING, DO(AND_NOT(GUEST_CS_AR, 1)))
@@ -386,6 +393,9 @@ const struct vmentry_case vmentry_cases[] = {
 	CASE(ss_type, NOTHING, DO(OR(GUEST_SS_AR, 8)))
 	CASE(ss_type, NOTHING, DO(AND_NOT(GUEST_SS_AR, 2)))
 	CASE(ss_type, DO(OR(GUEST_SS_AR, 4)), DO(AND_NOT(GUEST_SS_AR, 1)))
+	CASE(ss_type, DO(MODE(PROT32)), DO(OR(GUEST_SS_AR, 8)))
+	CASE(ss_type, DO(MODE(PROT32)), DO(AND_NOT(GUEST_SS_AR, 2)))
+	CASE(ss_type, DO(MODE(PROT32)), DO(AND_NOT(GUEST_SS_AR, 1)))
 #define DATA_CASES(s)							\
 	CASE(data_accessed, NOTHING, DO(AND_NOT(GUEST_##s##_AR, 1)))	\
 	CASE(data_readable, DO(OR(GUEST_##s##_AR, 8)),			\
@@ -397,19 +407,20 @@ const struct vmentry_case vmentry_cases[] = {
 			  OR(GUEST_##s##_AR, 12)),			\
 	     DO(AND_NOT(GUEST_##s##_AR, 4)))
 	EACH_OF_4(DATA_CASES)
-#define SEGMENT_CASES(s)						\
-	CASE(segment_s, NOTHING, DO(AND_NOT(GUEST_##s##_AR, SEG_AR_S)))	\
-	CASE(segment_present, NOTHING,					\
-	     DO(AND_NOT(GUEST_##s##_AR, SEG_AR_P)))			\
-	CASE(segment_reserved, NOTHING, DO(OR(GUEST_##s##_AR, 0x100)))	\
-	CASE(segment_reserved, NOTHING, DO(OR(GUEST_##s##_AR, 0x800)))	\
-	CASE(segment_reserved, NOTHING, DO(OR(GUEST_##s##_AR, 1u << 17)))	\
-	CASE(segment_reserved, NOTHING, DO(OR(GUEST_##s##_AR, 1u << 31)))	\
-	CASE(segment_granularity, NOTHING,				\
+#define SEGMENT_CASES_IN(s, setup)					\
+	CASE(segment_s, setup, DO(AND_NOT(GUEST_##s##_AR, SEG_AR_S)))	\
+	CASE(segment_present, setup, DO(AND_NOT(GUEST_##s##_AR, SEG_AR_P))) \
+	CASE(segment_reserved, setup, DO(OR(GUEST_##s##_AR, 0x100)))	\
+	CASE(segment_reserved, setup, DO(OR(GUEST_##s##_AR, 0x800)))	\
+	CASE(segment_reserved, setup, DO(OR(GUEST_##s##_AR, 1u << 17)))	\
+	CASE(segment_reserved, setup, DO(OR(GUEST_##s##_AR, 1u << 31)))	\
+	CASE(segment_granularity, setup,				\
 	     DO(AND_NOT(GUEST_##s##_AR, SEG_AR_G)))			\
-	CASE(segment_granularity, NOTHING,				\
+	CASE(segment_granularity, setup,				\
 	     DO(AND_NOT(GUEST_##s##_LIMIT, 0x800)))
+#define SEGMENT_CASES(s)	SEGMENT_CASES_IN(s, NOTHING)
 	EACH_OF_6(SEGMENT_CASES)
+	SEGMENT_CASES_IN(SS, DO(MODE(PROT32)))
 	CASE(cs_dpl, NOTHING, DO(OR(GUEST_CS_AR, 1 << SEG_AR_DPL_SHIFT)))
 	CASE(cs_dpl, DO(OR(GUEST_CS_AR, 4)),
 	     DO(OR(GUEST_CS_AR, 1 << SEG_AR_DPL_SHIFT)))
@@ -580,11 +591,11 @@ const struct vmentry_case vmentry_cases[] = {
 	     DO(POKE(PAGE_MSRS, 0, 1ull << 32 | SYSENTER_CS)))
 	CASE(msr_value, DO(LOAD_MSR(0x175, 0)),
 	     DO(POKE(PAGE_MSRS, 8, NOT_CANONICAL)))
-	CASE(msr_value, DO(LOAD_MSR(0x277, 0x0007040600070406)),
+	CASE(msr_value, DO(ON(EXIT_CTL_LOAD_PAT), LOAD_MSR(0x277, 0x0007040600070406)),
 	     DO(POKE(PAGE_MSRS, 8, 0x0007040600070402)))
-	CASE(msr_value, DO(LOAD_MSR(0xc0000080, EFER_LONG)),
+	CASE(msr_value, DO(ON(EXIT_CTL_LOAD_EFER), LOAD_MSR(0xc0000080, EFER_LONG)),
 	     DO(POKE(PAGE_MSRS, 8, EFER_LONG | 2)))
-	CASE(msr_value, DO(LOAD_MSR(0xc0000080, EFER_LONG)),
+	CASE(msr_value, DO(ON(EXIT_CTL_LOAD_EFER), LOAD_MSR(0xc0000080, EFER_LONG)),
 	     DO(POKE(PAGE_MSRS, 8, 0)))
 };
 

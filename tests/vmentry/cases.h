@@ -37,7 +37,7 @@ struct test_image {
 	const struct arena *arena;
 	u64 value[NR_VMCS_FIELDS];
 	struct vmx_caps caps;		/* what image.caps points to */
-	bool fixed;			/* caps, mode and such are a processor's */
+	bool fixed;			/* caps and mode are a processor's */
 };
 
 enum op_kind {
@@ -48,9 +48,9 @@ enum op_kind {
 	OP_PAGE,		/* field = address of page */
 	OP_ON, OP_OFF,		/* a control */
 	OP_MODE,		/* of the guest */
-	OP_POKE,		/* 64 bits of a page: what = page << 16 | offset */
-	OP_SET_RESERVED,	/* set a bit of a control word that may not be */
-	OP_CLEAR_RESERVED,	/* clear one that must not be */
+	OP_POKE,		/* 64 bits; what = page << 16 | offset */
+	OP_SET_RESERVED,	/* in a control word, what may not be set */
+	OP_CLEAR_RESERVED,	/* ... and what must be */
 	OP_HAVE, OP_LACK,	/* bits of a member of struct vmx_caps */
 	OP_SMM,			/* entered from SMM */
 	OP_LEGACY_HOST,		/* entered from outside IA-32e mode */

@@ -27,6 +27,8 @@ help:
 	@echo '  make test         what CI runs; KVM=intree for the kernel'"'"'s own KVM'
 	@echo '  make test-full    that, and what takes longer'
 	@echo '  make bench        exits counted in instructions, side by side'
+	@echo 'Documentation'
+	@echo '  make fields       the table of VMCS fields as a page'
 
 # kbuild knows best what is out of date.
 kvm.ko: FORCE
@@ -52,6 +54,11 @@ test-full:
 
 bench:
 	@+bench/run
+
+fields:
+	@mkdir -p build/Documentation
+	@scripts/vmcs-fields >build/Documentation/vmcs-fields.rst
+	@echo build/Documentation/vmcs-fields.rst
 
 run:
 	@+scripts/run
@@ -85,5 +92,5 @@ distclean: clean
 FORCE:
 Makefile Kbuild: ;
 
-.PHONY: all help ko check test test-full bench run shell install uninstall \
+.PHONY: all help ko check test test-full bench fields run shell install uninstall \
 	clean distclean FORCE

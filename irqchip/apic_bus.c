@@ -22,6 +22,7 @@
 #include <linux/slab.h>
 
 #include "lapic.h"
+#include "trace.h"
 
 #define X2APIC_BROADCAST	0xffffffffu
 #define XAPIC_BROADCAST		0xffu
@@ -314,6 +315,8 @@ static int post(struct kvm_lapic *apic, u8 vector)
 
 int apic_accept_fixed(struct kvm_lapic *apic, u8 vector, bool level)
 {
+	trace_kvm_apic_accept_irq(apic->vcpu->id, KVM_DELIVER_FIXED, level,
+				  vector);
 	if (!READ_ONCE(apic->sw_enabled))
 		return -1;
 	if (unlikely(vector < FIRST_LEGAL_VECTOR)) {
@@ -546,6 +549,7 @@ void apic_send_ipi(struct kvm_lapic *apic, u32 icr, u32 dest)
 		.assert = icr & APIC_INT_ASSERT,
 	};
 
+	trace_kvm_apic_ipi(icr, dest);
 	if (unlikely(msg.vector < FIRST_LEGAL_VECTOR &&
 		     msg.mode <= KVM_DELIVER_LOWEST)) {
 		apic_error(apic, ESR_SEND_ILLEGAL_VECTOR);

@@ -25,6 +25,7 @@
 #include "include/compat.h"
 #include "kvm.h"
 #include "irqchip/devices.h"
+#include "trace.h"
 
 #define NR_PINS		KVM_IOAPIC_NUM_PINS
 
@@ -118,6 +119,7 @@ static int send_message(struct kvm_ioapic *ioapic, unsigned int pin)
 		return 0;
 	msg = entry_message(e);
 	r = kvm_apic_deliver(ioapic->kvm, NULL, &msg);
+	trace_kvm_ioapic_set_irq(e, pin, !r);
 	if (r >= 0 && entry_is_level(e))
 		ioapic->entry[pin] |= ENTRY_REMOTE_IRR;
 	return r;

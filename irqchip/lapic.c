@@ -23,6 +23,7 @@
 #include <asm/msr-index.h>
 
 #include "lapic.h"
+#include "trace.h"
 
 #define APIC_VERSION_NUMBER	0x14
 /* Timer, thermal sensor, performance counters, LINT0, LINT1, error. */
@@ -213,6 +214,7 @@ void kvm_apic_eoi(struct kvm_vcpu *vcpu)
 	struct kvm_lapic *apic = vcpu->apic;
 	int vector = highest_isr(apic);
 
+	trace_kvm_eoi(vcpu->id, vector);
 	if (vector < 0)
 		return;
 	isr_clear(apic, vector);
@@ -593,8 +595,10 @@ int kvm_apic_mmio_read(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len,
 	memset(data, is_hole(vcpu) ? 0xff : 0, len);
 	if (is_hole(vcpu) || offset % 16 + len > sizeof(value))
 		return 0;
-	if (xapic_may(apic, offset, XR))
+	if (xapic_may(apic, offset, XR)) {
 		value = read_reg(apic, offset & ~15u);
+		trace_kvm_apic(false, offset & ~15u, value);
+	}
 	memcpy(data, (u8 *)&value + offset % 16, len);
 	return 0;
 }
@@ -611,8 +615,10 @@ int kvm_apic_mmio_write(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len,
 	if (is_hole(vcpu) || len != sizeof(value) || offset % 16)
 		return 0;
 	memcpy(&value, data, sizeof(value));
-	if (xapic_may(vcpu->apic, offset, XW))
-		write_reg(vcpu->apic, offset, value);
+	if (!xapic_may(vcpu->apic, offset, XW))
+		return 0;
+	trace_kvm_apic(true, offset, value);
+	write_reg(vcpu->apic, offset, value);
 	return 0;
 }
 
@@ -658,6 +664,7 @@ int kvm_x2apic_read(struct kvm_vcpu *vcpu, u32 msr, u64 *data)
 		*data = *x2apic_icr(apic);
 	else
 		*data = read_reg(apic, (msr - X2APIC_MSR_BASE) << 4);
+	trace_kvm_apic(false, (msr - X2APIC_MSR_BASE) << 4, *data);
 	return 0;
 }
 
@@ -667,6 +674,7 @@ int kvm_x2apic_write(struct kvm_vcpu *vcpu, u32 msr, u64 data)
 
 	if (unlikely(!reg))
 		return 1;
+	trace_kvm_apic(true, (msr - X2APIC_MSR_BASE) << 4, data);
 	if (msr == X2APIC_MSR_ICR)
 		return write_x2apic_icr(vcpu->apic, data);
 	if (unlikely(data & ~(u64)(reg->bits | reg->ignored)))

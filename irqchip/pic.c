@@ -21,6 +21,7 @@
 #include "include/compat.h"
 #include "kvm.h"
 #include "irqchip/devices.h"
+#include "trace.h"
 
 #define PINS		8	/* of a chip */
 #define CASCADE		2	/* the master's pin for the slave */
@@ -189,6 +190,7 @@ int kvm_pic_set_pin(struct kvm_pic *pic, int source, unsigned int chip,
 		r = -1;
 	else
 		r = !on || !pending;
+	trace_kvm_pic_set_irq(chip, pin, c->elcr, c->imr, !r);
 	pic_unlock(pic, flags);
 	return r;
 }

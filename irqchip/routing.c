@@ -23,6 +23,7 @@
 #include "include/compat.h"
 #include "kvm.h"
 #include "irqchip/devices.h"
+#include "trace.h"
 
 /* A message: the address is FEEH and what follows. */
 #define MSI_LOGICAL	BIT(2)
@@ -89,6 +90,8 @@ static int send_msi(struct kvm *kvm, const struct kvm_irq_routing_msi *msi)
 {
 	struct kvm_apic_msg msg = msi_message(kvm, msi);
 
+	trace_kvm_msi_set_irq(msi->address_lo | (u64)msi->address_hi << 32,
+			      msi->data);
 	return kvm_apic_deliver(kvm, NULL, &msg);
 }
 
@@ -114,6 +117,7 @@ int kvm_set_irq(struct kvm *kvm, int source, u32 gsi, bool level)
 	int idx, r = -1;
 	u32 i;
 
+	trace_kvm_set_irq(gsi, level, source);
 	idx = srcu_read_lock(&kvm->irq_srcu);
 	routes = routes_of(kvm);
 	if (likely(gsi < routes->nr_gsis)) {
@@ -142,6 +146,7 @@ bool kvm_pin_wants_ack(struct kvm *kvm, unsigned int irqchip, unsigned int pin)
 {
 	int gsi = kvm_pin_to_gsi(kvm, irqchip, pin);
 
+	trace_kvm_ack_irq(irqchip, pin);
 	if (gsi_is_timer(kvm, gsi) && kvm_pit_wants_ack(kvm->pit))
 		return true;
 	return gsi != NO_GSI && kvm_irqfd_wants_ack(kvm, gsi);

@@ -229,7 +229,6 @@ void kvm_apic_eoi(struct kvm_vcpu *vcpu)
 void kvm_apic_eoi_trapped(struct kvm_vcpu *vcpu, u8 vector)
 {
 	tell_ioapic(vcpu->apic, vector);
-	kvm_make_request(vcpu, KVM_REQ_EVENT);
 }
 
 void kvm_apic_scan_ioapic(struct kvm_vcpu *vcpu)
@@ -293,6 +292,12 @@ static void update_lint0(struct kvm_lapic *apic)
 	apic->lint0_nmi = nmi;
 }
 
+static void note_timer(struct kvm_lapic *apic)
+{
+	apic->lvtt = apic_get(apic, APIC_LVTT);
+	apic->tdcr = apic_get(apic, APIC_TDCR);
+}
+
 /*
  * "Local APIC State After Power-Up, Reset, or INIT". LINT0 of the first vCPU
  * is part of the interface: for guests whose firmware leaves it alone.
@@ -311,6 +316,7 @@ static void reset_registers(struct kvm_lapic *apic)
 	if (!apic->vcpu->id)
 		apic_set(apic, APIC_LVT0, APIC_MODE_EXTINT << 8);
 	load_id(apic);
+	note_timer(apic);
 	words_changed(apic);
 	WRITE_ONCE(apic->errors, 0);
 	update_lint0(apic);
@@ -438,8 +444,10 @@ static void write_lvt(struct kvm_lapic *apic, u32 offset, u32 old)
 	    !guest_cpu_has(apic->vcpu, KVM_CPUF_TSC_DEADLINE))
 		value &= ~(u32)APIC_LVT_TIMER_TSCDEADLINE;
 	apic_set(apic, offset, value);
-	if (offset == APIC_LVTT)
+	if (offset == APIC_LVTT) {
 		apic_timer_lvt_changed(apic, old);
+		note_timer(apic);
+	}
 	/* An 8259 that waits may be let through now. */
 	if (offset == APIC_LVT0) {
 		update_lint0(apic);
@@ -456,6 +464,7 @@ static void write_tdcr(struct kvm_lapic *apic, u32 offset, u32 old)
 {
 	if (apic_get(apic, APIC_TDCR) != old)
 		apic_timer_divide_changed(apic, old);
+	note_timer(apic);
 }
 
 static void write_self_ipi(struct kvm_lapic *apic, u32 offset, u32 old)
@@ -533,14 +542,19 @@ static const struct apic_reg *find_reg(unsigned int offset)
 }
 
 /* EOI and ESR have no bits, and a write is all that counts. */
-static void write_reg(struct kvm_lapic *apic, unsigned int offset, u32 value)
+static void replace_reg(struct kvm_lapic *apic, unsigned int offset, u32 value,
+			u32 old)
 {
 	const struct apic_reg *reg = find_reg(offset);
-	u32 old = apic_get(apic, offset);
 
 	apic_set(apic, offset, value & reg->bits);
 	if (reg->write)
 		reg->write(apic, offset, old);
+}
+
+static void write_reg(struct kvm_lapic *apic, unsigned int offset, u32 value)
+{
+	replace_reg(apic, offset, value, apic_get(apic, offset));
 }
 
 static u32 read_reg(struct kvm_lapic *apic, unsigned int offset)
@@ -690,17 +704,31 @@ void *kvm_apic_regs(struct kvm_vcpu *vcpu)
 	return vcpu->apic->regs;
 }
 
-/* The page has the new value, and the old one is lost: nothing needs it. */
+/* The page has the new value already. Where nobody knows the old: another. */
+static u32 overwritten(const struct kvm_lapic *apic, unsigned int offset)
+{
+	switch (offset) {
+	case APIC_LVTT:
+		return apic->lvtt;
+	case APIC_TDCR:
+		return apic->tdcr;
+	default:
+		return ~apic_get(apic, offset);
+	}
+}
+
 void kvm_apic_write_trapped(struct kvm_vcpu *vcpu, unsigned int offset)
 {
 	struct kvm_lapic *apic = vcpu->apic;
 
+	offset &= ~15u;
 	if (offset >= APIC_REG_ROWS * 16)
 		return;
 	if (apic->x2apic && offset == APIC_ICR)
 		write_x2apic_icr(apic, *x2apic_icr(apic));
 	else
-		write_reg(apic, offset & ~15u, apic_get(apic, offset & ~15u));
+		replace_reg(apic, offset, apic_get(apic, offset),
+			    overwritten(apic, offset));
 }
 
 /* ---- for the run loop --------------------------------------------------- */
@@ -816,6 +844,7 @@ static void sanitise(struct kvm_lapic *apic)
 	apic_set(apic, APIC_LVR, version(apic));
 	drop_directed_eoi(apic);
 	load_id(apic);
+	note_timer(apic);
 }
 
 int kvm_set_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s)

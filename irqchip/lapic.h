@@ -47,6 +47,8 @@ struct kvm_lapic {
 	unsigned long events;	/* APIC_EVENT_*, atomic */
 	u8 sipi_vector;		/* valid before APIC_EVENT_SIPI is set */
 	bool lint0_nmi;		/* counted in kvm->nr_lint0_nmi */
+	/* What the timer goes by; an APIC-write exit has lost the old value. */
+	u32 lvtt, tdcr;
 
 	/* Vectors whose EOI an I/O APIC waits for. Own thread. */
 	DECLARE_BITMAP(eoi_vectors, 256);

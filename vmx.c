@@ -2531,15 +2531,20 @@ static int handle_ept_violation(struct kvm_vcpu *vcpu)
 }
 
 /*
- * A write that only an ioeventfd wants to know of needs no emulation. The
- * SDM does not promise the length of the instruction for this exit, but
+ * A write whose address says it all needs no emulation. The SDM does not
+ * promise the length of the instruction for exits of accesses to memory, but
  * processors give it; other hypervisors below us may not.
  */
+static bool access_can_be_skipped(const struct vcpu_vmx *vmx)
+{
+	return !static_cpu_has(X86_FEATURE_HYPERVISOR) &&
+	       !(vmx->idt_vectoring & INTR_VALID);
+}
+
 static bool fast_ioeventfd(struct kvm_vcpu *vcpu, gpa_t gpa)
 {
 	return unlikely(vcpu->kvm->ioeventfds) &&
-	       !static_cpu_has(X86_FEATURE_HYPERVISOR) &&
-	       !(to_vmx(vcpu)->idt_vectoring & INTR_VALID) &&
+	       access_can_be_skipped(to_vmx(vcpu)) &&
 	       kvm_io_write_any(vcpu, gpa);
 }
 
@@ -2559,8 +2564,13 @@ static int handle_ept_misconfig(struct kvm_vcpu *vcpu)
 
 static int handle_apic_access(struct kvm_vcpu *vcpu)
 {
-	gpa_t gpa = vmx_apic_accessed(to_vmx(vcpu));
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	gpa_t gpa = vmx_apic_accessed(vmx);
 
+	if (access_can_be_skipped(vmx) && vmx_apic_eoi_written(vmx)) {
+		kvm_apic_eoi(vcpu);
+		return vmx_skip_instruction(vcpu);
+	}
 	/* A fetch, or the guest's tables: those who know look for themselves. */
 	if (gpa == INVALID_GPA)
 		return emulate_access(vcpu, 0, 0);

@@ -311,10 +311,34 @@ static void notify(struct kvm_vcpu *vcpu)
 	put_cpu();
 }
 
+/* An IPI to itself, in the inner loop: IRR is its own. */
+static bool accept_own(struct vcpu_vmx *vmx, u8 vector)
+{
+	u32 *word = vector_word(&vmx->vcpu, APIC_IRR, vector / 32);
+	u16 status;
+
+	if (*word & BIT(vector % 32))
+		return false;
+	*word |= BIT(vector % 32);
+	status = vmcs_read16(GUEST_INTR_STATUS);
+	if (vector > (status & 0xff))
+		vmcs_write16(GUEST_INTR_STATUS, (status & 0xff00) | vector);
+	return true;
+}
+
+/* Interrupts are off in guest mode, so it cannot be anyone else here. */
+static bool in_own_loop(const struct kvm_vcpu *vcpu)
+{
+	return irqs_disabled() && READ_ONCE(vcpu->mode) == IN_GUEST_MODE &&
+	       READ_ONCE(vcpu->cpu) == raw_smp_processor_id();
+}
+
 bool vmx_apic_post(struct kvm_vcpu *vcpu, u8 vector)
 {
 	struct vmx_posted *posted = to_vmx(vcpu)->posted;
 
+	if (in_own_loop(vcpu))
+		return accept_own(to_vmx(vcpu), vector);
 	if (test_and_set_bit(vector, posted->requests))
 		return false;
 	if (!test_and_set_bit(POSTED_ON, &posted->control))
@@ -484,4 +508,12 @@ gpa_t vmx_apic_accessed(struct vcpu_vmx *vmx)
 	if (type != APIC_TYPE_READ && type != APIC_TYPE_WRITE)
 		return INVALID_GPA;
 	return APIC_DEFAULT_PHYS_BASE + QUAL_APIC_OFFSET(qual);
+}
+
+bool vmx_apic_eoi_written(struct vcpu_vmx *vmx)
+{
+	unsigned long qual = exit_qualification(vmx);
+
+	return QUAL_APIC_TYPE(qual) == APIC_TYPE_WRITE &&
+	       QUAL_APIC_OFFSET(qual) == APIC_EOI;
 }

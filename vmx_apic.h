@@ -56,5 +56,7 @@ bool vmx_apic_exit(struct vcpu_vmx *vmx);
  * it was no access to data.
  */
 gpa_t vmx_apic_accessed(struct vcpu_vmx *vmx);
+/* It was the write that signals the end of an interrupt, whatever its value. */
+bool vmx_apic_eoi_written(struct vcpu_vmx *vmx);
 
 #endif

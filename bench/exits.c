@@ -26,7 +26,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "guest.h"
+#include "irqchip.h"
 
 #define WARM_UP		2		/* batches that do not count */
 #define PAGE		0x1000ul
@@ -38,6 +38,8 @@
 #define G_PML4_2	(G_FREE + 2 * PAGE)
 #define PORT		0x77
 #define VECTOR		0x40
+#define APIC_VECTOR	0x41		/* ... whose handler signals its end */
+#define NEVER		(1ull << 62)	/* in cycles */
 
 struct bench {
 	const struct row *row;
@@ -56,6 +58,7 @@ struct row {
 	u32 user_exits;			/* that one operation needs */
 	bool any_exits;			/* user_exits is not known */
 	void (*guest)(u32 n);		/* a batch, in the guest */
+	void (*begin)(void);		/* once, in the guest: it has an APIC */
 	void (*setup)(struct bench *b);
 	void (*before)(struct bench *b);
 	void (*op)(struct bench *b);	/* timed in the host */
@@ -64,6 +67,7 @@ struct row {
 
 /* What the host and the guest's loop tell each other, in the guest's copy. */
 static struct {
+	void (*begin)(void);
 	void (*op)(u32 n);
 	u32 n;
 	u64 cost;
@@ -77,6 +81,8 @@ static void guest_loop(void)
 {
 	u64 begin;
 
+	if (job.begin)
+		job.begin();
 	for (;;) {
 		guest_sync(0);
 		begin = rdtsc();
@@ -118,8 +124,50 @@ OP(op_outs, const void *from = (void *)G_HIGH; u64 count = STRING;
 OP(op_ins, void *to = (void *)G_HIGH; u64 count = STRING;
    asm volatile("rep insb" : "+D"(to), "+c"(count) : "d"(PORT) : "memory"))
 
-extern const u8 bench_interrupt[];
-asm(".pushsection .text\nbench_interrupt: iretq\n.popsection");
+OP(op_ipi_send, wrmsr(X2APIC_MSR(APIC_ICR), ICR_SELF | APIC_VECTOR))
+OP(op_self_ipi, wrmsr(X2APIC_MSR(APIC_ICR), ICR_SELF | APIC_VECTOR);
+   asm volatile("sti; nop; cli" : : : "memory"))
+OP(op_self_ipi_xapic, *(volatile u32 *)(u64)(APIC_DEFAULT_BASE + APIC_ICR) =
+   ICR_SELF | APIC_VECTOR; asm volatile("sti; nop; cli" : : : "memory"))
+OP(op_deadline, wrmsr(MSR_TSC_DEADLINE, 1);
+   asm volatile("sti; nop; cli" : : : "memory"))
+OP(op_deadline_far, wrmsr(MSR_TSC_DEADLINE, NEVER))
+OP(op_cr8, asm volatile("mov %0, %%cr8" : : "r"(n & 1ul)))
+
+static void begin_xapic(void)
+{
+	apic_start(false);
+}
+
+static void begin_x2apic(void)
+{
+	apic_start(true);
+	apic_write(APIC_LVT_TIMER, LVT_DEADLINE | APIC_VECTOR);
+}
+
+/* Handlers: what the hardware asks for, and no more. */
+extern const u8 bench_interrupt[], bench_eoi_xapic[], bench_eoi_x2apic[];
+asm(".pushsection .text\n"
+    "bench_interrupt: iretq\n"
+    "bench_eoi_xapic:\n"
+    "	push %rax\n"
+    "	mov $0xfee000b0, %eax\n"
+    "	movl $0, (%rax)\n"
+    "	pop %rax\n"
+    "	iretq\n"
+    "bench_eoi_x2apic:\n"
+    "	push %rax\n"
+    "	push %rcx\n"
+    "	push %rdx\n"
+    "	xor %eax, %eax\n"
+    "	xor %edx, %edx\n"
+    "	mov $0x80b, %ecx\n"
+    "	wrmsr\n"
+    "	pop %rdx\n"
+    "	pop %rcx\n"
+    "	pop %rax\n"
+    "	iretq\n"
+    ".popsection");
 
 /* ---- in the host -------------------------------------------------------- */
 
@@ -167,18 +215,28 @@ static void run_batch(struct bench *b)
 		     b->user_exits, want);
 }
 
-static void bench_vm(struct bench *b)
+static void install(struct bench *b, u32 vector, const u8 *handler)
 {
-	u64 at = (unsigned long)bench_interrupt;
+	u64 at = (unsigned long)handler;
 
-	b->vm = vm_new();
-	b->v = vcpu_new(b->vm, 0);
-	memset(b->vm->ram + G_HIGH, 0, PAGE);
-	RAM(b->vm, G_IDT64 + VECTOR * 16, u64) =
+	RAM(b->vm, G_IDT64 + vector * 16, u64) =
 		(at & 0xffff) | SEL_CODE64 << 16 | 0x8eull << 40 |
 		(at >> 16 & 0xffff) << 48;
-	RAM(b->vm, G_IDT64 + VECTOR * 16 + 8, u64) = at >> 32;
+	RAM(b->vm, G_IDT64 + vector * 16 + 8, u64) = at >> 32;
+}
+
+static void bench_vm(struct bench *b)
+{
+	const struct row *row = b->row;
+
+	b->vm = row->begin ? vm_irqchip() : vm_new();
+	b->v = row->begin ? vcpu_apic(b->vm, 0) : vcpu_new(b->vm, 0);
+	memset(b->vm->ram + G_HIGH, 0, PAGE);
+	install(b, VECTOR, bench_interrupt);
+	install(b, APIC_VECTOR, row->begin == begin_xapic ? bench_eoi_xapic :
+							    bench_eoi_x2apic);
 	vcpu_long(b->v, guest_loop);
+	G(b->vm, job).begin = row->begin;
 	G(b->vm, job).op = b->row->guest ? b->row->guest : op_nothing;
 	G(b->vm, job).n = b->row->n;
 	G(b->vm, job).next = (u8 *)G_AREA;
@@ -424,6 +482,14 @@ static const struct row rows[] = {
 	{ "ioeventfd-len", 64, 9, .guest = op_mmio_write,
 	  .setup = ioeventfd_mmio_len },
 	{ "hlt", 32, 9, 1, .guest = op_hlt },
+	{ "cr8", 64, 9, .guest = op_cr8, .begin = begin_x2apic },
+	{ "ipi-send", 64, 9, .guest = op_ipi_send, .begin = begin_x2apic },
+	{ "self-ipi", 64, 9, .guest = op_self_ipi, .begin = begin_x2apic },
+	{ "self-ipi-xapic", 64, 9, .guest = op_self_ipi_xapic,
+	  .begin = begin_xapic },
+	{ "deadline", 64, 9, .guest = op_deadline, .begin = begin_x2apic },
+	{ "deadline-far", 64, 9, .guest = op_deadline_far,
+	  .begin = begin_x2apic },
 	{ "ept-4k", 64, 17, .guest = op_touch, .setup = area_4k_there },
 	{ "ept-4k-absent", 64, 17, .guest = op_touch, .setup = area_4k },
 	{ "ept-2m", 2, 15, .guest = op_touch_huge, .setup = area_2m },

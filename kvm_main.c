@@ -572,6 +572,7 @@ static const struct {
 	{ KVM_CAP_SPLIT_IRQCHIP, 1 },
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ KVM_CAP_X2APIC_API, X2APIC_API_FLAGS },
+	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
 	/* Monitors insist on it even without an in-kernel irqchip. */
 	{ KVM_CAP_IRQ_ROUTING, KVM_MAX_IRQ_ROUTES },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },

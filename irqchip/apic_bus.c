@@ -166,9 +166,8 @@ static bool find_set(const struct kvm_apic_map *map,
 		     const struct kvm_lapic *source,
 		     const struct kvm_apic_msg *msg, struct apic_set *set)
 {
-	if (!map || msg->shorthand ||
-	    msg->dest == (source && source->x2apic ? X2APIC_BROADCAST :
-						     XAPIC_BROADCAST))
+	if (!map || msg->shorthand || msg->dest == X2APIC_BROADCAST ||
+	    (msg->dest == XAPIC_BROADCAST && !(source && source->x2apic)))
 		return false;
 	if (msg->dest_logical)
 		return logical_set(map, msg->dest, set);

@@ -44,7 +44,8 @@
 #define REG_ARBITRATION	0x02
 #define REG_REDIRECTION	0x10
 
-#define ID_MASK		0x0f000000u
+#define ID_SHIFT	24
+#define ID_MASK		(0xfu << ID_SHIFT)
 #define VERSION		(0x11 | (NR_PINS - 1) << 16)
 
 /* An entry of the redirection table. */
@@ -434,7 +435,7 @@ void kvm_ioapic_get_state(struct kvm_ioapic *ioapic,
 	spin_lock_irqsave(&ioapic->lock, flags);
 	state->base_address = ioapic->base;
 	state->ioregsel = ioapic->regsel;
-	state->id = ioapic->id;
+	state->id = ioapic->id >> ID_SHIFT;
 	for (pin = 0; pin < NR_PINS; pin++) {
 		state->redirtbl[pin].bits = ioapic->entry[pin];
 		if (entry_is_level(ioapic->entry[pin]))
@@ -450,7 +451,7 @@ static void load_state(struct kvm_ioapic *ioapic,
 
 	WRITE_ONCE(ioapic->base, state->base_address);
 	ioapic->regsel = state->ioregsel & 0xff;
-	ioapic->id = state->id & ID_MASK;
+	ioapic->id = state->id << ID_SHIFT & ID_MASK;
 	ioapic->irr = 0;
 	for (pin = 0; pin < NR_PINS; pin++) {
 		ioapic->entry[pin] = state->redirtbl[pin].bits &

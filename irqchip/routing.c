@@ -533,9 +533,9 @@ int kvm_irqchip_create_split(struct kvm *kvm, u32 nr_routes)
 	struct kvm_irq_routes *routes;
 
 	lockdep_assert_held(&kvm->lock);
-	if (kvm_irqchip_in_kernel(kvm))
+	if (kvm_irqchip_in_kernel(kvm) || kvm->nr_vcpus)
 		return -EEXIST;
-	if (nr_routes > KVM_MAX_IRQ_ROUTES || kvm->nr_vcpus)
+	if (nr_routes > KVM_MAX_IRQ_ROUTES)
 		return -EINVAL;
 	routes = routes_alloc(0, 0);
 	if (!routes)

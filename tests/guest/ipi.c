@@ -701,8 +701,10 @@ TEST(msi_to_255_x2apic)
 	vm = remote_vm(true, 2);
 	WORKS(ioctl(vm->fd, KVM_ENABLE_CAP, &cap));
 	expect_msi(vm, MSI(0xffu), 0, 0);
-	/* Bits 31:8 of the ID are in those of address_hi. */
+	/* Bits 31:8 of the ID are in those of address_hi; 7:0 must be 0. */
 	msi.address_lo = MSI(1);
+	msi.address_hi = 1;
+	FAILS(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi), EINVAL);
 	msi.address_hi = 0x100;
 	ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
 	EQ(got(vm, 0x55), 0);

@@ -487,6 +487,9 @@ TEST(state_moves_8259)
 	for (id = 0; id < 2; id++) {
 		get_chip(a->vm, id, &chip);
 		set_chip(b->vm, &chip);
+	}
+	for (id = 0; id < 2; id++) {
+		get_chip(a->vm, id, &chip);
 		get_chip(b->vm, id, &got);
 		compare_8259(&chip.chip.pic, &got.chip.pic);
 	}

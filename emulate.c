@@ -1082,7 +1082,7 @@ static bool x87_control(u16 insn)
 	       (insn >= 0xdbe0 && insn <= 0xdbe4);
 }
 
-/* "x87 FPU Instruction and Data (Operand) Pointers": ours are not for guests. */
+/* "x87 FPU Instruction and Data (Operand) Pointers": never the host's. */
 static void x87_pointers(const struct x86_emulate_ctxt *ctxt, u16 insn)
 {
 	struct fxregs_state fx __aligned(16);

@@ -4,9 +4,9 @@
  * cannot be in: each runs twice, from the same registers and memory. The
  * second time GS is one that the processor refuses to enter without
  * unrestricted guest, so that there the module has to emulate the whole
- * sequence. Everything must come out the
- * same. The sum at the end does not depend on who executes: run-in-modes
- * compares it with that of other processors.
+ * sequence. Everything must come out the same. The sum at the end does not
+ * depend on who executes: run-in-modes compares it with that of other
+ * processors.
  *
  * Flags that an instruction leaves undefined are made defined behind it. BX
  * always points to the data, SP to the stack, and GS is left alone.
@@ -56,7 +56,7 @@ static u32 random32(void)
 	return pick(1 << 16) << 16 | pick(1 << 16);
 }
 
-/* ---- bytes --------------------------------------------------------------- */
+/* ---- bytes -------------------------------------------------------------- */
 
 static void put(struct code *c, u32 n, u64 value)
 {
@@ -204,7 +204,7 @@ static void define_flags(struct code *c, u32 defined)
 	PUTS(c, "\x38\xc0");
 }
 
-/* ---- instructions: data --------------------------------------------------- */
+/* ---- instructions: data ------------------------------------------------- */
 
 static void i_alu(struct code *c)
 {
@@ -423,7 +423,7 @@ static void i_flags(struct code *c)
 	put(c, 1, ops[pick(sizeof(ops))]);
 }
 
-/* ---- instructions: stack and control transfer ------------------------------ */
+/* ---- instructions: stack and control transfer --------------------------- */
 
 static u32 push_size(const struct code *c)
 {
@@ -607,7 +607,7 @@ static void i_string(struct code *c)
 	put(c, 1, op | (size != 1));
 }
 
-/* ---- instructions: segments, ports, system --------------------------------- */
+/* ---- instructions: segments, ports, system ------------------------------ */
 
 static void i_segment(struct code *c)
 {
@@ -818,7 +818,7 @@ static void generate(struct code *c, u32 mode)
 	c->start[c->nr] = c->len;
 }
 
-/* ---- running --------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------ */
 
 /* All that a sequence can write to. */
 static const struct { u32 from, to; } areas[] = {
@@ -1038,7 +1038,7 @@ static void sequences(struct machine *m)
 	free(m);
 }
 
-/* ---- the modes ------------------------------------------------------------- */
+/* ---- the modes ---------------------------------------------------------- */
 
 static struct machine *machine(u32 mode)
 {

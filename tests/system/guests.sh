@@ -98,8 +98,8 @@ test_seabios_disk() {
 # SeaBIOS, GRUB in front of a partition, and Linux by its 32-bit entry.
 # shellcheck disable=SC2086
 test_grub_disk() {
-	qemu vm pc 192 -drive file=$guests/grub.disk,format=raw,readonly=on,if=none,id=disk \
-		-device virtio-blk-pci,drive=disk
+	qemu vm pc 192 -drive \
+		file=$guests/grub.disk,format=raw,if=virtio,readonly=on
 	finish vm 240
 	grep -q 'Linux behind GRUB' $work/vm.serial || die 'no menu'
 	check_paging vm

@@ -2051,6 +2051,40 @@ static bool do_invlpg(struct vcpu_vmx *vmx)
 	return true;
 }
 
+/*
+ * A write whose address says it all needs no emulation. The SDM does not
+ * promise the length of the instruction for exits of accesses to memory, but
+ * processors give it; other hypervisors below us may not.
+ */
+static bool access_can_be_skipped(const struct vcpu_vmx *vmx)
+{
+	return !static_cpu_has(X86_FEATURE_HYPERVISOR) &&
+	       !(vmx->idt_vectoring & INTR_VALID);
+}
+
+/* They signal an ioeventfd. What a debugger could see goes the longer way. */
+static bool do_write_to_ioeventfd(struct vcpu_vmx *vmx)
+{
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+
+	return access_can_be_skipped(vmx) &&
+	       kvm_io_signal_any(vcpu, vmcs_read64(GUEST_PHYSICAL_ADDRESS));
+}
+
+static bool do_out_to_ioeventfd(struct vcpu_vmx *vmx)
+{
+	const unsigned long qual = exit_qualification(vmx);
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+
+	if ((qual & (QUAL_IO_IN | QUAL_IO_STRING)) || vcpu->guest_debug ||
+	    vcpu->switch_db_regs ||
+	    !kvm_io_signal(vcpu, QUAL_IO_PORT(qual), QUAL_IO_SIZE(qual),
+			   &vcpu->regs[VCPU_RAX]))
+		return false;
+	vcpu->stat.io_exits++;
+	return true;
+}
+
 static bool fast_gp(struct vcpu_vmx *vmx)
 {
 	kvm_queue_exception_e(&vmx->vcpu, X86_TRAP_GP, 0);
@@ -2096,6 +2130,15 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 		if (!do_invlpg(vmx))
 			return false;
 		break;
+	case EXIT_REASON_IO_INSTRUCTION:
+		if (likely(!vcpu->kvm->ioeventfds) || !do_out_to_ioeventfd(vmx))
+			return false;
+		break;
+	case EXIT_REASON_EPT_MISCONFIG:
+		if (likely(!vcpu->kvm->ioeventfds) ||
+		    !do_write_to_ioeventfd(vmx))
+			return false;
+		break;
 	default:
 		if (!vmx_apic_exit(vmx))
 			return false;
@@ -2104,8 +2147,12 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 	stepped = skip(vmx);
 done:
 	vcpu->stat.fast_exits++;
-	/* A new value for an MSR of the lazy list is loaded outside. */
+	/*
+	 * Whoever was woken may want this CPU. A new value for an MSR of the
+	 * lazy list is loaded outside.
+	 */
 	if (likely(!stepped && !kvm_request_pending(vcpu) &&
+		   !xfer_to_guest_mode_work_pending() &&
 		   vmx->user_msrs_loaded))
 		return true;
 	vmx->exit_reason = stepped ? EXIT_SINGLE_STEP : EXIT_HANDLED;
@@ -2530,31 +2577,11 @@ static int handle_ept_violation(struct kvm_vcpu *vcpu)
 					 EMULTYPE_PF : 0);
 }
 
-/*
- * A write whose address says it all needs no emulation. The SDM does not
- * promise the length of the instruction for exits of accesses to memory, but
- * processors give it; other hypervisors below us may not.
- */
-static bool access_can_be_skipped(const struct vcpu_vmx *vmx)
-{
-	return !static_cpu_has(X86_FEATURE_HYPERVISOR) &&
-	       !(vmx->idt_vectoring & INTR_VALID);
-}
-
-static bool fast_ioeventfd(struct kvm_vcpu *vcpu, gpa_t gpa)
-{
-	return unlikely(vcpu->kvm->ioeventfds) &&
-	       access_can_be_skipped(to_vmx(vcpu)) &&
-	       kvm_io_write_any(vcpu, gpa);
-}
-
 static int handle_ept_misconfig(struct kvm_vcpu *vcpu)
 {
 	gpa_t gpa = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
 	int r;
 
-	if (fast_ioeventfd(vcpu, gpa))
-		return vmx_skip_instruction(vcpu);
 	if (likely(kvm_mmu_is_mmio(vcpu, gpa)))
 		return emulate_access(vcpu, gpa, EMULTYPE_PF | EMULTYPE_MMIO);
 	/* Stale: a slot was added since. What the access is, is not told. */

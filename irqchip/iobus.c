@@ -281,10 +281,33 @@ int kvm_io_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 	return 0;
 }
 
-bool kvm_io_write_any(struct kvm_vcpu *vcpu, gpa_t gpa)
+/* ---- without more ado --------------------------------------------------- */
+
+bool kvm_io_signal(struct kvm_vcpu *vcpu, u16 port, unsigned int len,
+		   const void *data)
 {
-	if (!kvm_ioeventfd_write_any(vcpu->kvm, gpa))
+	struct kvm *kvm = vcpu->kvm;
+	bool done;
+	int idx;
+
+	if (port_owner(kvm, port) != PORT_OF_NONE)
 		return false;
-	trace_kvm_fast_mmio(gpa);
-	return true;
+	idx = srcu_read_lock(&kvm->srcu);
+	done = kvm_ioeventfd_write(kvm, KVM_BUS_PIO, port, len, data);
+	srcu_read_unlock(&kvm->srcu, idx);
+	if (done)
+		trace_kvm_pio(true, port, len, 1, data);
+	return done;
+}
+
+bool kvm_io_signal_any(struct kvm_vcpu *vcpu, gpa_t gpa)
+{
+	struct kvm *kvm = vcpu->kvm;
+	int idx = srcu_read_lock(&kvm->srcu);
+	bool done = kvm_ioeventfd_write_any(kvm, gpa);
+
+	srcu_read_unlock(&kvm->srcu, idx);
+	if (done)
+		trace_kvm_fast_mmio(gpa);
+	return done;
 }

@@ -232,10 +232,13 @@ int kvm_io_read(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 int kvm_io_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 		 unsigned int len, const void *data);
 /*
- * A write of unknown length and value: true if an ioeventfd for any length,
- * without datamatch, is there and was signalled.
+ * True if an ioeventfd wanted it, and was signalled: a write to a port; one to
+ * memory, of unknown length and value, for an ioeventfd of any length without
+ * datamatch. Interrupts may be off. Only if kvm->ioeventfds.
  */
-bool kvm_io_write_any(struct kvm_vcpu *vcpu, gpa_t gpa);
+bool kvm_io_signal(struct kvm_vcpu *vcpu, u16 port, unsigned int len,
+		   const void *data);
+bool kvm_io_signal_any(struct kvm_vcpu *vcpu, gpa_t gpa);
 
 /* Coalesced MMIO and PIO. Before kvm->srcu is used; after that. */
 int kvm_coalesced_init(struct kvm *kvm);	/* -ENOMEM */

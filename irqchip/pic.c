@@ -134,6 +134,7 @@ static void update(struct kvm_pic *pic)
 }
 
 static unsigned long pic_lock(struct kvm_pic *pic)
+	__acquires(&pic->lock)
 {
 	unsigned long flags;
 
@@ -157,6 +158,7 @@ static void tell_vcpus(struct kvm *kvm)
 }
 
 static void pic_unlock(struct kvm_pic *pic, unsigned long flags)
+	__releases(&pic->lock)
 {
 	unsigned long acked = pic->acked;
 	bool rose = pic->rose;

@@ -355,7 +355,9 @@ static void latch_status(struct kvm_pit *pit, int n)
 
 	if (c->status_latched)
 		return;
-	c->status = c->rw_mode << 4 | (c->mode & 7) << 1 | !!c->bcd;
+	c->status = c->rw_mode << 4 | (c->mode & 7) << 1;
+	if (c->bcd)
+		c->status |= CONTROL_BCD;
 	if (output(pit, n))
 		c->status |= STATUS_OUT;
 	if (pit->null_count[n])

@@ -76,6 +76,19 @@ static void fire_now(struct kvm_lapic *apic)
 	kvm_make_request(apic->vcpu, KVM_REQ_EVENT);
 }
 
+static void expire(struct kvm_lapic *apic);
+
+/* The guest has just set it, and is spared the way through the run loop. */
+static void fire_passed_deadline(struct kvm_lapic *apic)
+{
+	if (READ_ONCE(apic->vcpu->mode) != IN_GUEST_MODE) {
+		fire_now(apic);
+		return;
+	}
+	cancel(&apic->timer, apic->vcpu);
+	expire(apic);
+}
+
 static void arm_host_timer(struct kvm_apic_timer *t, u64 expires)
 {
 	hrtimer_start(&t->hrtimer, ns_to_ktime(expires),
@@ -115,7 +128,7 @@ static void arm_deadline(struct kvm_lapic *apic)
 	u64 now = kvm_read_guest_tsc(vcpu), ticks = t->tsc_deadline - now;
 
 	if (t->tsc_deadline <= now) {
-		fire_now(apic);
+		fire_passed_deadline(apic);
 		return;
 	}
 	if (arm_backend(apic, t->tsc_deadline))

@@ -2790,9 +2790,15 @@ static int vmx_handle_exit(struct kvm_vcpu *vcpu)
 	if (unlikely(reason & EXIT_REASON_ENTRY_FAILED))
 		return fail_entry(vcpu, reason);
 
-	/* Frequent, and looks at no guest memory. */
-	if (reason == EXIT_REASON_EXTERNAL_INTERRUPT)
+	/* Frequent, and looking at no guest memory. */
+	switch (reason) {
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
 		return handle_external_interrupt(vcpu);
+	case EXIT_REASON_INTERRUPT_WINDOW:
+		return handle_interrupt_window(vcpu);
+	case EXIT_HANDLED:
+		return 1;
+	}
 	kvm_vcpu_srcu_lock(vcpu);
 	r = dispatch_exit(vcpu, reason);
 	kvm_vcpu_srcu_unlock(vcpu);

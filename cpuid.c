@@ -103,6 +103,13 @@ struct feature_row {
 #define STEAL_TIME	(BIT(KVM_FEATURE_STEAL_TIME) |			\
 			 BIT(KVM_FEATURE_PV_TLB_FLUSH))
 
+/* What can only work with the local APICs in the kernel. */
+#define PV_WITH_APIC	(BIT(KVM_FEATURE_ASYNC_PF) |			\
+			 BIT(KVM_FEATURE_ASYNC_PF_INT) |		\
+			 BIT(KVM_FEATURE_PV_UNHALT) |			\
+			 BIT(KVM_FEATURE_PV_SEND_IPI) |			\
+			 BIT(KVM_FEATURE_PV_SCHED_YIELD))
+
 static const struct feature_row feature_rows[] = {
 	{ 1, 0, ECX, KERNEL(XMM3),
 	  F(XMM3) | F(PCLMULQDQ) | F(SSSE3) | F(FMA) | F(CX16) | F(PCID) |
@@ -145,7 +152,8 @@ static const struct feature_row feature_rows[] = {
 	{ 0xd, 1, EAX, KERNEL(XSAVEOPT),
 	  F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1) | F(XSAVES) },
 	{ KVM_CPUID_FEATURES, 0, EAX, RAW, 0,
-	  BIT(KVM_FEATURE_NOP_IO_DELAY) | KVMCLOCK | STEAL_TIME },
+	  BIT(KVM_FEATURE_NOP_IO_DELAY) | KVMCLOCK | STEAL_TIME |
+	  BIT(KVM_FEATURE_POLL_CONTROL) | PV_WITH_APIC },
 	{ 0x80000001, 0, ECX, KERNEL(LAHF_LM),
 	  F(LAHF_LM) | F(ABM) | F(3DNOWPREFETCH) },
 	{ 0x80000001, 0, EDX, KERNEL(LM),
@@ -809,24 +817,41 @@ static void find_xsave_state(struct kvm_vcpu *vcpu)
 }
 
 /*
- * A monitor that offers another hypervisor's interface as well has ours at
- * one of the later ranges.
+ * Leaf 40000001H, or where a monitor has it that offers another hypervisor's
+ * interface as well. NULL: the guest is not told of any.
  */
-static u32 find_pv_features(struct kvm_vcpu *vcpu)
+static struct kvm_cpuid_entry2 *find_pv_leaf(struct kvm_cpuid_entry2 *entries,
+					     u32 nent)
 {
-	const struct kvm_cpuid_entry2 *e;
-	int i;
+	struct kvm_cpuid_entry2 *e, *end = entries + nent, *leaf;
 
-	for (i = 0; i < vcpu->nr_cpuid; i++) {
-		e = &vcpu->cpuid[i];
+	for (e = entries; e < end; e++) {
 		if ((e->function & ~0xff00u) != KVM_CPUID_SIGNATURE ||
 		    e->ebx != signature[0] || e->ecx != signature[1] ||
 		    e->edx != signature[2])
 			continue;
-		e = kvm_find_cpuid(vcpu, e->function | 1, 0);
-		return e ? e->eax : 0;
+		for (leaf = entries; leaf < end; leaf++)
+			if (leaf->function == (e->function | 1))
+				return leaf;
 	}
-	return 0;
+	return NULL;
+}
+
+static u32 find_pv_features(const struct kvm_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e = find_pv_leaf(vcpu->cpuid,
+							vcpu->nr_cpuid);
+
+	return e ? e->eax : 0;
+}
+
+/* The monitor need not know which of them need a local APIC of ours. */
+static void drop_pv_of_apic(struct kvm_cpuid_entry2 *entries, u32 nent)
+{
+	struct kvm_cpuid_entry2 *e = find_pv_leaf(entries, nent);
+
+	if (e)
+		e->eax &= ~(u32)PV_WITH_APIC;
 }
 
 /* Everything that is worked out from the entries, ahead of time. */
@@ -921,6 +946,8 @@ int kvm_set_cpuid2(struct kvm_vcpu *vcpu,
 	copy = copy_entries(entries, nent);
 	if (!copy)
 		return -ENOMEM;
+	if (!vcpu->apic)
+		drop_pv_of_apic(copy, nent);
 	if (rcu_access_pointer(vcpu->pid)) {
 		r = check_unchanged(vcpu, copy, nent);
 		kvfree(copy);

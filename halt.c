@@ -16,6 +16,7 @@
  * SDM: "HLT", "MP Initialization Protocol".
  */
 #include <linux/ktime.h>
+#include <linux/kvm_para.h>
 #include <linux/module.h>
 #include <linux/rcuwait.h>
 #include <linux/sched/signal.h>
@@ -53,7 +54,8 @@ struct waiting {
 /* Requests that cannot wait for the next entry. */
 #define URGENT_REQUESTS	(BIT(KVM_REQ_VM_DEAD) | BIT(KVM_REQ_TRIPLE_FAULT) | \
 			 BIT(KVM_REQ_TSC_UPDATE) | BIT(KVM_REQ_APIC_MAP) | \
-			 BIT(KVM_REQ_IOAPIC_EOI) | BIT(KVM_REQ_BACKEND))
+			 BIT(KVM_REQ_IOAPIC_EOI) | BIT(KVM_REQ_BACKEND) | \
+			 BIT(KVM_REQ_APF_READY))
 
 static struct waiting waiting_for(struct kvm_vcpu *vcpu)
 {
@@ -67,6 +69,7 @@ static struct waiting waiting_for(struct kvm_vcpu *vcpu)
 static bool halt_ends(struct kvm_vcpu *vcpu, const struct waiting *w)
 {
 	return vcpu->ev.exception.pending ||
+	       READ_ONCE(vcpu->pv.unhalted) ||
 	       (w->nmi_allowed && atomic_read(&vcpu->ev.nmi_pending)) ||
 	       (w->interrupt_allowed && kvm_interrupt_pending(vcpu));
 }
@@ -121,7 +124,7 @@ static bool poll(struct kvm_vcpu *vcpu, const struct waiting *w, u64 start)
 	u64 now = start, end = start + min_t(u64, vcpu->halt_poll_ns,
 					     READ_ONCE(halt_poll_ns));
 
-	if (now >= end)
+	if (now >= end || !(vcpu->msr.poll_control & KVM_MSR_ENABLED))
 		return false;
 	vcpu->stat.halt_attempted_poll++;
 	do {
@@ -181,6 +184,12 @@ static void wait(struct kvm_vcpu *vcpu, const struct waiting *w)
 				      wait_ends(vcpu, w));
 }
 
+static void run_again(struct kvm_vcpu *vcpu)
+{
+	kvm_pv_take_kick(vcpu);
+	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+}
+
 void kvm_vcpu_wait(struct kvm_vcpu *vcpu)
 {
 	const struct waiting w = waiting_for(vcpu);
@@ -189,7 +198,7 @@ void kvm_vcpu_wait(struct kvm_vcpu *vcpu)
 	if (kvm_apic_has_events(vcpu))
 		kvm_apic_accept_events(vcpu);
 	else if (w.halted && halt_ends(vcpu, &w))
-		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		run_again(vcpu);
 }
 
 int kvm_emulate_halt(struct kvm_vcpu *vcpu)
@@ -197,8 +206,10 @@ int kvm_emulate_halt(struct kvm_vcpu *vcpu)
 	const struct waiting w = waiting_for(vcpu);
 
 	vcpu->stat.halt_exits++;
-	if (unlikely(halt_ends(vcpu, &w)))
+	if (unlikely(halt_ends(vcpu, &w))) {
+		run_again(vcpu);
 		return 1;
+	}
 	if (vcpu->apic) {
 		vcpu->mp_state = KVM_MP_STATE_HALTED;
 		return 1;

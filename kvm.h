@@ -301,7 +301,8 @@ enum kvm_request {
 	KVM_REQ_TSC_UPDATE,		/* TSC offset or ratio changed */
 	KVM_REQ_CLOCK_UPDATE,		/* write kvmclock's structure */
 	KVM_REQ_WALL_CLOCK,
-	KVM_REQ_STEAL_TIME,		/* ... and its other structures; pv.c */
+	KVM_REQ_STEAL_TIME,
+	KVM_REQ_APF_READY,		/* a page has come that the guest waits for */
 	KVM_REQ_DIRTY_LOG,		/* kvm->nr_logging_slots changed */
 	KVM_REQ_EVENT,			/* look for interrupts and APIC events */
 	KVM_REQ_APIC_MAP,		/* kvm->apic_map is stale */
@@ -331,6 +332,7 @@ struct kvm_vcpu_arch_msrs {
 	u64 feature_control;
 	u64 system_time, wall_clock;	/* kvmclock: where; clock.c */
 	u64 steal_time, poll_control;	/* pv.c */
+	u64 async_pf_en, async_pf_int, async_pf_ack;	/* async_pf.c */
 	u64 platform_info, misc_features;
 	u64 ucode_rev;
 	u64 mtrr_def_type;
@@ -786,6 +788,11 @@ struct kvm_host_page {
 };
 int kvm_host_page(struct kvm *kvm, hva_t hva, bool write,
 		  struct kvm_host_page *page);
+/* ... -EINPROGRESS: the page is not there, and bringing it in takes long. */
+int kvm_host_page_nowait(struct kvm *kvm, hva_t hva, bool write,
+			 struct kvm_host_page *page);
+/* Bring it in; of any process, whose mm_users is held. 0 or -errno. */
+int kvm_fault_in(struct mm_struct *mm, hva_t hva, bool write);
 /* The same for reading, without sleeping; false: it would have to. */
 bool kvm_host_page_mapped(struct kvm *kvm, hva_t hva,
 			  struct kvm_host_page *page);
@@ -832,6 +839,10 @@ bool kvm_cr0_valid(unsigned long cr0);
 bool kvm_cr4_valid(struct kvm_vcpu *vcpu, unsigned long cr4);
 void kvm_update_dr7(struct kvm_vcpu *vcpu);
 
+/* An interrupt could be injected, were there one. */
+bool kvm_interrupt_possible(struct kvm_vcpu *vcpu);
+/* Let that vCPU's thread, which waits for a CPU, run instead of this. */
+bool kvm_vcpu_yield_to(struct kvm_vcpu *vcpu);
 /*
  * The guest spins, most likely for a lock: let a vCPU run that waits for a
  * CPU. False: there is none. vCPU loaded, preemptible.

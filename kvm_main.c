@@ -1799,9 +1799,12 @@ static int __init kvm_module_init(void)
 	r = setup_memory();
 	if (r)
 		goto free_memory;
-	r = enable_cpus();
+	r = kvm_apf_module_init();
 	if (r)
 		goto free_memory;
+	r = enable_cpus();
+	if (r)
+		goto exit_apf;
 	register_reboot_notifier(&kvm_reboot_notifier);
 	compat_register_syscore(&kvm_syscore);
 	preempt_notifier_inc();
@@ -1813,6 +1816,8 @@ static int __init kvm_module_init(void)
 	compat_unregister_syscore(&kvm_syscore);
 	unregister_reboot_notifier(&kvm_reboot_notifier);
 	disable_cpus();
+exit_apf:
+	kvm_apf_module_exit();
 free_memory:
 	release_memory();
 	kvm_mmu_module_exit();
@@ -1830,6 +1835,7 @@ static void __exit kvm_module_exit(void)
 	compat_unregister_syscore(&kvm_syscore);
 	unregister_reboot_notifier(&kvm_reboot_notifier);
 	disable_cpus();
+	kvm_apf_module_exit();
 	release_memory();
 	kvm_mmu_module_exit();
 	backend->hardware_unsetup();

@@ -328,17 +328,24 @@ static bool host_page_poisoned(hva_t hva, bool write)
 }
 
 /* As a user access would, so that the host's entry ends up fit for one. */
-static int host_fault_in(struct kvm *kvm, hva_t hva, bool write)
+int kvm_fault_in(struct mm_struct *mm, hva_t hva, bool write)
 {
 	unsigned int flags = write ? FAULT_FLAG_WRITE : 0;
 	bool unlocked = false;
 	int r;
 
-	r = mmap_read_lock_killable(kvm->mm);
+	r = mmap_read_lock_killable(mm);
 	if (r)
 		return r;
-	r = fixup_user_fault(kvm->mm, hva, flags, &unlocked);
-	mmap_read_unlock(kvm->mm);
+	r = fixup_user_fault(mm, hva, flags, &unlocked);
+	mmap_read_unlock(mm);
+	return r;
+}
+
+static int host_fault_in(struct kvm *kvm, hva_t hva, bool write)
+{
+	int r = kvm_fault_in(kvm->mm, hva, write);
+
 	if (r == -EFAULT && host_page_poisoned(hva, write))
 		return -EHWPOISON;
 	return r;
@@ -355,6 +362,28 @@ int kvm_host_page(struct kvm *kvm, hva_t hva, bool write,
 	if (r)
 		return r;
 	return host_lookup(kvm, hva, write, page) ? 0 : -EAGAIN;
+}
+
+/* True: the page is on its way. */
+static bool host_fault_takes_long(hva_t hva, bool write)
+{
+	struct page *page;
+	long n = get_user_pages_unlocked(hva, 1, &page, FOLL_NOWAIT |
+					 (write ? FOLL_WRITE : 0));
+
+	if (n == 1)
+		put_page(page);
+	return !n || n == -EAGAIN;
+}
+
+int kvm_host_page_nowait(struct kvm *kvm, hva_t hva, bool write,
+			 struct kvm_host_page *page)
+{
+	if (likely(host_lookup(kvm, hva, write, page)))
+		return 0;
+	if (host_fault_takes_long(hva, write))
+		return -EINPROGRESS;
+	return kvm_host_page(kvm, hva, write, page);
 }
 
 /* ---- dirty log ---------------------------------------------------------- */

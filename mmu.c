@@ -941,6 +941,23 @@ static int resolve_apic_page(const struct kvm *kvm, struct mmu_fault *fault)
 	return MMU_FAULT_FOUND;
 }
 
+/* The guest may have something else to do until the page is there. */
+static int host_page(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
+{
+	struct kvm *kvm = vcpu->kvm;
+	int r;
+
+	if (vcpu->pv.apf_on) {
+		r = kvm_host_page_nowait(kvm, fault->hva, fault->write,
+					 &fault->page);
+		if (r != -EINPROGRESS)
+			return r;
+		if (kvm_apf_begin(vcpu, fault->hva, fault->write))
+			return -EAGAIN;
+	}
+	return kvm_host_page(kvm, fault->hva, fault->write, &fault->page);
+}
+
 int mmu_fault_resolve(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
@@ -959,7 +976,7 @@ int mmu_fault_resolve(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 	fault->hva = slot_gfn_to_hva(fault->slot, fault->gfn);
 	fault->seq = READ_ONCE(kvm->mmu_invalidate_seq);
 	smp_rmb();
-	r = kvm_host_page(kvm, fault->hva, fault->write, &fault->page);
+	r = host_page(vcpu, fault);
 	if (r)
 		return host_page_error(vcpu, fault, r);
 	if (fault->write && !fault->page.writable)

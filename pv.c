@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * pv.c - features that only guests use which know that they are guests:
- * MSR_KVM_*, hypercalls, steal time.
+ * MSR_KVM_*, hypercalls, steal time. Page faults are in async_pf.c.
  *
  * An MSR tells where in guest memory the two meet. Writing it may happen with
  * interrupts off, so it is noted only; what follows is done upon a request.
@@ -225,6 +225,15 @@ static u64 *find_msr(struct kvm_vcpu *vcpu, u32 index, unsigned int *feature)
 	case MSR_KVM_STEAL_TIME:
 		*feature = KVM_FEATURE_STEAL_TIME;
 		return &msr->steal_time;
+	case MSR_KVM_ASYNC_PF_EN:
+		*feature = KVM_FEATURE_ASYNC_PF;
+		return &msr->async_pf_en;
+	case MSR_KVM_ASYNC_PF_INT:
+		*feature = KVM_FEATURE_ASYNC_PF_INT;
+		return &msr->async_pf_int;
+	case MSR_KVM_ASYNC_PF_ACK:
+		*feature = KVM_FEATURE_ASYNC_PF_INT;
+		return &msr->async_pf_ack;
 	default:
 		*feature = KVM_FEATURE_POLL_CONTROL;
 		return &msr->poll_control;
@@ -266,6 +275,37 @@ static int set_poll_control(struct kvm_vcpu *vcpu, u64 data)
 	return 0;
 }
 
+#define APF_RESERVED	GENMASK_ULL(5, 4)
+
+static int set_async_pf(struct kvm_vcpu *vcpu, u64 data, bool host)
+{
+	if ((data & APF_RESERVED) ||
+	    ((data & KVM_ASYNC_PF_DELIVERY_AS_PF_VMEXIT) &&
+	     !may_use(vcpu, KVM_FEATURE_ASYNC_PF_VMEXIT)) ||
+	    ((data & KVM_ASYNC_PF_DELIVERY_AS_INT) &&
+	     !may_use(vcpu, KVM_FEATURE_ASYNC_PF_INT)))
+		return 1;
+	vcpu->msr.async_pf_en = data;
+	kvm_apf_changed(vcpu, host);
+	return 0;
+}
+
+static int set_async_pf_int(struct kvm_vcpu *vcpu, u64 data)
+{
+	if (data & ~(u64)KVM_ASYNC_PF_VEC_MASK)
+		return 1;
+	vcpu->msr.async_pf_int = data;
+	return 0;
+}
+
+/* It holds nothing. */
+static int set_async_pf_ack(struct kvm_vcpu *vcpu, u64 data)
+{
+	if (data & KVM_MSR_ENABLED)
+		kvm_apf_acknowledge(vcpu);
+	return 0;
+}
+
 int kvm_pv_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 {
 	unsigned int feature;
@@ -282,6 +322,12 @@ int kvm_pv_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 		return set_system_time(vcpu, data);
 	case MSR_KVM_STEAL_TIME:
 		return set_steal_time(vcpu, data);
+	case MSR_KVM_ASYNC_PF_EN:
+		return set_async_pf(vcpu, data, host);
+	case MSR_KVM_ASYNC_PF_INT:
+		return set_async_pf_int(vcpu, data);
+	case MSR_KVM_ASYNC_PF_ACK:
+		return set_async_pf_ack(vcpu, data);
 	default:
 		return set_poll_control(vcpu, data);
 	}
@@ -291,6 +337,9 @@ void kvm_pv_reset(struct kvm_vcpu *vcpu, bool init)
 {
 	vcpu->msr.system_time = 0;
 	set_steal_time(vcpu, 0);
+	set_async_pf(vcpu, 0, false);
+	vcpu->msr.async_pf_int = 0;
+	vcpu->pv.unhalted = false;
 	if (!init)
 		vcpu->msr.poll_control = KVM_MSR_ENABLED;
 }
@@ -307,6 +356,51 @@ static long clock_pairing(struct kvm_vcpu *vcpu, const u64 *arg)
 	return kvm_clock_pairing(vcpu, arg[0], arg[1]);
 }
 
+/* RBX is for later use. */
+static long kick(struct kvm_vcpu *vcpu, const u64 *arg)
+{
+	struct kvm_vcpu *target = kvm_apic_find(vcpu->kvm, arg[1]);
+
+	if (target) {
+		WRITE_ONCE(target->pv.unhalted, true);
+		kvm_vcpu_kick(target);
+	}
+	return 0;
+}
+
+bool kvm_pv_take_kick(struct kvm_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->pv.unhalted) && xchg(&vcpu->pv.unhalted, false);
+}
+
+#define ICR_MODE(icr)	((icr) >> 8 & 7)
+
+/* To `first` and those after it by the bits of the first two arguments. */
+static long send_ipi(struct kvm_vcpu *vcpu, const u64 *arg)
+{
+	const unsigned int width = is_64bit_mode(vcpu) ? 64 : 32;
+	const u32 first = arg[2], icr = arg[3];
+	const struct kvm_apic_msg msg = {
+		.vector = icr,
+		.mode = ICR_MODE(icr),
+	};
+
+	if ((msg.mode != KVM_DELIVER_FIXED || msg.vector < 16) &&
+	    msg.mode != KVM_DELIVER_NMI)
+		return -KVM_EINVAL;
+	return kvm_apic_deliver_ids(vcpu->kvm, &msg, first, arg[0]) +
+	       kvm_apic_deliver_ids(vcpu->kvm, &msg, first + width, arg[1]);
+}
+
+static long sched_yield_to(struct kvm_vcpu *vcpu, const u64 *arg)
+{
+	struct kvm_vcpu *target = kvm_apic_find(vcpu->kvm, arg[0]);
+
+	if (target && target != vcpu && READ_ONCE(target->preempted))
+		kvm_vcpu_yield_to(target);
+	return 0;
+}
+
 #define NO_FEATURE	31	/* of those, anyone may use */
 
 static const struct hypercall {
@@ -315,7 +409,12 @@ static const struct hypercall {
 	bool sleeps;
 } hypercalls[] = {
 	[KVM_HC_VAPIC_POLL_IRQ] = { poll_irq, NO_FEATURE },
+	[KVM_HC_KICK_CPU] = { kick, KVM_FEATURE_PV_UNHALT },
 	[KVM_HC_CLOCK_PAIRING] = { clock_pairing, NO_FEATURE, .sleeps = true },
+	[KVM_HC_SEND_IPI] = { send_ipi, KVM_FEATURE_PV_SEND_IPI },
+	[KVM_HC_SCHED_YIELD] = {
+		sched_yield_to, KVM_FEATURE_PV_SCHED_YIELD, .sleeps = true,
+	},
 };
 
 /* NULL: there is none that this guest may use. */

@@ -11,6 +11,7 @@
 
 struct kvm_vcpu;
 struct kvm_memory_slot;
+struct kvm_apf_queue;
 
 /* Guest memory, within one page, that host and guest share; own thread. */
 struct kvm_pv_area {
@@ -29,6 +30,15 @@ struct kvm_vcpu_pv {
 	u64 run_delay;			/* ns that it had waited for a CPU */
 	bool between_insns;		/* nothing of the guest's is under way */
 	bool told_preempted;		/* the guest was told so */
+
+	bool unhalted;			/* HLT ends, or the next one will */
+
+	/* Asynchronous page faults; async_pf.c. */
+	bool apf_on;
+	bool apf_told;			/* of a page, and no answer yet */
+	bool apf_wake_all;		/* tell that all pages are there */
+	u32 apf_number;			/* of the last token */
+	struct kvm_apf_queue *apf_queue;	/* NULL: none was needed */
 };
 
 /* What the guest may use has changed. */
@@ -51,7 +61,26 @@ void kvm_hypercall(struct kvm_vcpu *vcpu);	/* kvm->srcu held */
 void kvm_pv_load(struct kvm_vcpu *vcpu);
 /* Its thread is preempted; no interrupts, no page faults. */
 void kvm_pv_preempted(struct kvm_vcpu *vcpu);
+/* Another vCPU has asked for the end of HLT: true once. */
+bool kvm_pv_take_kick(struct kvm_vcpu *vcpu);
 /* KVM_REQ_STEAL_TIME. kvm->srcu held. */
 void kvm_pv_update_steal_time(struct kvm_vcpu *vcpu);
+
+/* ---- async_pf.c --------------------------------------------------------- */
+
+int kvm_apf_module_init(void);
+void kvm_apf_module_exit(void);		/* waits for what is under way */
+/* No guest waits for any page any more. */
+void kvm_apf_forget(struct kvm_vcpu *vcpu);
+/* The MSRs changed; by the monitor? Interrupts may be off, both. */
+void kvm_apf_changed(struct kvm_vcpu *vcpu, bool host);
+void kvm_apf_acknowledge(struct kvm_vcpu *vcpu);
+/*
+ * Memory must be brought in. True: it will be, and the guest has a #PF to run
+ * something else meanwhile. False: wait for it. kvm->srcu held.
+ */
+bool kvm_apf_begin(struct kvm_vcpu *vcpu, hva_t hva, bool write);
+/* KVM_REQ_APF_READY. kvm->srcu held. */
+void kvm_apf_tell_ready(struct kvm_vcpu *vcpu);
 
 #endif

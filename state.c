@@ -520,6 +520,9 @@ int kvm_get_mp_state(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp)
 {
 	if (vcpu->apic && kvm_apic_has_events(vcpu))
 		kvm_apic_accept_events(vcpu);
+	/* There is no other way to tell that HLT ends by a kick. */
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED && kvm_pv_take_kick(vcpu))
+		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	mp->mp_state = vcpu->mp_state;
 	return 0;
 }

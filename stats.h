@@ -50,6 +50,7 @@
 	X(host_state_reload, COUNT, "loads of guest state on a host CPU") \
 	X(insn_emulation, COUNT, "instructions emulated")		\
 	X(insn_emulation_fail, COUNT, "instructions the emulator does not know") \
+	X(async_pf, COUNT, "page faults that a guest need not wait for") \
 	X(hypercalls, COUNT, "hypercalls")				\
 	X(irq_injections, COUNT, "interrupts injected")			\
 	X(nmi_injections, COUNT, "NMIs injected")			\

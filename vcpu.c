@@ -210,8 +210,7 @@ static void inject_pending_exception(struct kvm_vcpu *vcpu)
 	backend->inject_exception(vcpu);
 }
 
-/* An interrupt could be injected, were there one. */
-static bool interrupt_possible(struct kvm_vcpu *vcpu)
+bool kvm_interrupt_possible(struct kvm_vcpu *vcpu)
 {
 	const struct kvm_events *ev = &vcpu->ev;
 
@@ -388,6 +387,8 @@ static void handle_pv_requests(struct kvm_vcpu *vcpu)
 		kvm_clock_write_wall(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_STEAL_TIME))
 		kvm_pv_update_steal_time(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_APF_READY))
+		kvm_apf_tell_ready(vcpu);
 	kvm_vcpu_srcu_unlock(vcpu);
 }
 
@@ -541,7 +542,7 @@ static bool user_wants_interrupt_window(struct kvm_vcpu *vcpu)
 {
 	return vcpu->run->request_interrupt_window &&
 	       takes_user_interrupts(vcpu) && vcpu->ev.user_irq < 0 &&
-	       interrupt_possible(vcpu);
+	       kvm_interrupt_possible(vcpu);
 }
 
 static int signal_exit(struct kvm_vcpu *vcpu, int error)
@@ -624,7 +625,7 @@ static void update_kvm_run(struct kvm_vcpu *vcpu)
 	run->ready_for_interrupt_injection =
 		vcpu->kvm->irqchip_mode == KVM_IRQCHIP_KERNEL ||
 		(takes_user_interrupts(vcpu) && vcpu->ev.user_irq < 0 &&
-		 interrupt_possible(vcpu));
+		 kvm_interrupt_possible(vcpu));
 }
 
 int kvm_vcpu_run(struct kvm_vcpu *vcpu)
@@ -651,7 +652,7 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	return r;
 }
 
-static bool yield_to_vcpu(struct kvm_vcpu *vcpu)
+bool kvm_vcpu_yield_to(struct kvm_vcpu *vcpu)
 {
 	struct task_struct *task;
 	bool yielded;
@@ -677,7 +678,7 @@ bool kvm_vcpu_on_spin(struct kvm_vcpu *me)
 		vcpu = xa_load(&kvm->vcpus, (last + i) % n);
 		/* Preempted, or woken and not yet on a CPU, or it sleeps. */
 		if (!vcpu || vcpu == me || READ_ONCE(vcpu->cpu) >= 0 ||
-		    !yield_to_vcpu(vcpu))
+		    !kvm_vcpu_yield_to(vcpu))
 			continue;
 		WRITE_ONCE(kvm->last_boosted, (last + i) % n);
 		return true;
@@ -1038,6 +1039,7 @@ free_fpu:
 
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
+	kvm_apf_forget(vcpu);
 	kvm_mmu_vcpu_free(vcpu);
 	backend->vcpu_free(vcpu);
 	kvm_lapic_free(vcpu);

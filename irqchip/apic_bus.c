@@ -531,6 +531,43 @@ int kvm_apic_deliver(struct kvm *kvm, struct kvm_vcpu *source,
 	return deliver(kvm, source ? source->apic : NULL, msg);
 }
 
+/* Without a map, which is made anew when there is memory, nobody is found. */
+static struct kvm_lapic *find_id(const struct kvm_apic_map *map, u64 id)
+{
+	if (!map || id >= map->size)
+		return NULL;
+	return map->by_id[array_index_nospec(id, map->size)];
+}
+
+int kvm_apic_deliver_ids(struct kvm *kvm, const struct kvm_apic_msg *msg,
+			 u32 first, u64 ids)
+{
+	const struct kvm_apic_map *map;
+	struct kvm_lapic *apic;
+	int count = 0;
+
+	rcu_read_lock();
+	map = rcu_dereference(kvm->apic_map);
+	for (; ids; ids &= ids - 1) {
+		apic = find_id(map, (u64)first + __ffs64(ids));
+		if (apic && accept(apic, msg) >= 0)
+			count++;
+	}
+	rcu_read_unlock();
+	return count;
+}
+
+struct kvm_vcpu *kvm_apic_find(struct kvm *kvm, u32 id)
+{
+	struct kvm_lapic *apic;
+
+	rcu_read_lock();
+	apic = find_id(rcu_dereference(kvm->apic_map), id);
+	rcu_read_unlock();
+	/* It stays as long as the VM. */
+	return apic ? apic->vcpu : NULL;
+}
+
 #define ICR_SHORTHAND(icr)	((icr) >> 18 & 3)
 
 /* "Valid Combinations for the ... Interrupt Command Register". */

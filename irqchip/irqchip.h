@@ -77,6 +77,14 @@ struct kvm_apic_msg {
  */
 int kvm_apic_deliver(struct kvm *kvm, struct kvm_vcpu *source,
 		     const struct kvm_apic_msg *msg);
+/*
+ * Deliver to those whose physical IDs are `first` plus the number of a bit of
+ * `ids`. Any context but NMI. Returns how many of them there are.
+ */
+int kvm_apic_deliver_ids(struct kvm *kvm, const struct kvm_apic_msg *msg,
+			 u32 first, u64 ids);
+/* The vCPU of a physical ID, or NULL. */
+struct kvm_vcpu *kvm_apic_find(struct kvm *kvm, u32 id);
 /* Would this vCPU be among those? (lowest priority: may be) */
 bool kvm_apic_is_dest(struct kvm_vcpu *vcpu, const struct kvm_apic_msg *msg);
 /* The vector is in this vCPU's IRR or ISR. */

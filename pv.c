@@ -379,7 +379,8 @@ bool kvm_pv_take_kick(struct kvm_vcpu *vcpu)
 static long send_ipi(struct kvm_vcpu *vcpu, const u64 *arg)
 {
 	const unsigned int width = is_64bit_mode(vcpu) ? 64 : 32;
-	const u32 first = arg[2], icr = arg[3];
+	const u64 first = (u32)arg[2];
+	const u32 icr = arg[3];
 	const struct kvm_apic_msg msg = {
 		.vector = icr,
 		.mode = ICR_MODE(icr),
@@ -396,7 +397,7 @@ static long sched_yield_to(struct kvm_vcpu *vcpu, const u64 *arg)
 {
 	struct kvm_vcpu *target = kvm_apic_find(vcpu->kvm, arg[0]);
 
-	if (target && target != vcpu && READ_ONCE(target->preempted))
+	if (target && target != vcpu && READ_ONCE(target->cpu) < 0)
 		kvm_vcpu_yield_to(target);
 	return 0;
 }

@@ -540,7 +540,7 @@ static struct kvm_lapic *find_id(const struct kvm_apic_map *map, u64 id)
 }
 
 int kvm_apic_deliver_ids(struct kvm *kvm, const struct kvm_apic_msg *msg,
-			 u32 first, u64 ids)
+			 u64 first, u64 ids)
 {
 	const struct kvm_apic_map *map;
 	struct kvm_lapic *apic;
@@ -549,7 +549,7 @@ int kvm_apic_deliver_ids(struct kvm *kvm, const struct kvm_apic_msg *msg,
 	rcu_read_lock();
 	map = rcu_dereference(kvm->apic_map);
 	for (; ids; ids &= ids - 1) {
-		apic = find_id(map, (u64)first + __ffs64(ids));
+		apic = find_id(map, first + __ffs64(ids));
 		if (apic && accept(apic, msg) >= 0)
 			count++;
 	}

@@ -82,7 +82,7 @@ int kvm_apic_deliver(struct kvm *kvm, struct kvm_vcpu *source,
  * `ids`. Any context but NMI. Returns how many of them there are.
  */
 int kvm_apic_deliver_ids(struct kvm *kvm, const struct kvm_apic_msg *msg,
-			 u32 first, u64 ids);
+			 u64 first, u64 ids);
 /* The vCPU of a physical ID, or NULL. */
 struct kvm_vcpu *kvm_apic_find(struct kvm *kvm, u32 id);
 /* Would this vCPU be among those? (lowest priority: may be) */

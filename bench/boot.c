@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a whole guest costs: runs QEMU until the guest powers itself off, and
- * prints the instructions from QEMU's start to that moment, and VM exits:
+ * What a whole guest costs: runs QEMU until the guest powers itself off or
+ * resets itself, and prints the instructions from QEMU's start to that moment,
+ * and VM exits:
  *
- *	cost boot 1 INSTRUCTIONS
- *	cost boot-exits 1 EXITS
+ *	cost NAME 1 INSTRUCTIONS
+ *	cost NAME-exits 1 EXITS
  *
- *	boot QEMU ARGUMENT...
+ *	boot NAME QEMU ARGUMENT...
  *
  * QEMU is told to stop at the end rather than to exit, since the counters in
  * debugfs go with the VM; its monitor (QMP) on standard input and output says
@@ -77,20 +78,20 @@ int main(int argc, char **argv)
 	FILE *from;
 	pid_t pid;
 
-	if (argc < 2 || pipe2(in, 0) || pipe2(out, 0))
+	if (argc < 3 || pipe2(in, 0) || pipe2(out, 0))
 		die("boot");
 	begin = rdtsc();
 	pid = fork();
 	if (!pid)
-		run_qemu(argv + 1, argc - 1, in[0], out[1]);
+		run_qemu(argv + 2, argc - 2, in[0], out[1]);
 	close(out[1]);
 	from = fdopen(out[0], "r");
 	if (pid < 0 || !from || write(in[1], hello, strlen(hello)) < 0)
 		die("boot");
 	wait_for(from, "\"SHUTDOWN\"");
 	end = rdtsc();
-	printf("cost boot 1 %llu\n", end - begin);
-	printf("cost boot-exits 1 %lu\n", exits());
+	printf("cost %s 1 %llu\n", argv[1], end - begin);
+	printf("cost %s-exits 1 %lu\n", argv[1], exits());
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return 0;

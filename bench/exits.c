@@ -73,6 +73,7 @@ static struct {
 	u64 cost;
 	u8 *next;			/* page to touch */
 	volatile u64 *pte;		/* of G_ONE_PAGE */
+	volatile u64 *table;		/* the entry that refers to its table */
 } job;
 
 /* ---- in the guest ------------------------------------------------------- */
@@ -117,6 +118,7 @@ OP(op_cr3_switch, write_cr3(n & 1 ? G_PML4 : G_PML4_2); \
    *(volatile u8 *)G_ONE_PAGE)
 OP(op_pte_change, *job.pte ^= PAGE; invlpg(G_ONE_PAGE); \
    *(volatile u8 *)G_ONE_PAGE)
+OP(op_table_write, *job.table ^= BIT(9); *(volatile u8 *)G_ONE_PAGE)
 OP(op_touch, *(volatile u8 *)job.next = 1; job.next += PAGE)
 OP(op_touch_huge, *(volatile u8 *)job.next = 1; job.next += HUGE)
 OP(op_outs, const void *from = (void *)G_HIGH; u64 count = STRING;
@@ -250,6 +252,8 @@ static void one_page(struct bench *b)
 
 	map_page(vm, G_ONE_PAGE, G_FREE, PT_P | PT_W | PT_U | PT_A | PT_D);
 	G(vm, job).pte = (u64 *)((u8 *)guest_pte(vm, G_ONE_PAGE) - vm->ram);
+	G(vm, job).table = (u64 *)(G_PD + (G_ONE_PAGE >> 30) * PAGE) +
+			   (G_ONE_PAGE >> 21 & 511);
 	RAM(vm, G_PML4_2, u64) = RAM(vm, G_PML4, u64);
 }
 
@@ -467,6 +471,7 @@ static const struct row rows[] = {
 	{ "cr3-switch", 64, 9, .guest = op_cr3_switch, .setup = one_page },
 	{ "invlpg", 64, 9, .guest = op_invlpg },
 	{ "pte-change", 64, 9, .guest = op_pte_change, .setup = one_page },
+	{ "table-write", 64, 9, .guest = op_table_write, .setup = one_page },
 	{ "run", 1, 33, .op = run_ioctl },
 	{ "out", 64, 9, 1, .guest = op_out },
 	{ "in", 64, 9, 1, .guest = op_in },

@@ -284,6 +284,14 @@ static void count_leaf(struct kvm *kvm, int level, int delta)
 		kvm->stat.pages_1g += delta;
 }
 
+/* Shadow paging goes by the dirty bits of what maps guest tables. */
+static __always_inline void note_dirty(struct kvm *kvm, const u64 *sptep)
+{
+	if (unlikely(kvm->mmu.nr_unsync) &&
+	    (READ_ONCE(*sptep) & spte_format.dirty))
+		mmu_shadow_note_dirty(kvm, spte_gfn(sptep_page(sptep), sptep));
+}
+
 /*
  * Take a present leaf entry away. The caller flushes. The host need not be
  * told what was written: its own entry is dirty wherever ours is writable
@@ -293,6 +301,7 @@ static void count_leaf(struct kvm *kvm, int level, int delta)
 static void drop_leaf(struct kvm *kvm, struct kvm_memory_slot *slot,
 		      struct kvm_mmu_page *sp, u64 *sptep)
 {
+	note_dirty(kvm, sptep);
 	WRITE_ONCE(*sptep, 0);
 	sp->nr_present--;
 	count_leaf(kvm, sp->role.level, -1);
@@ -344,6 +353,7 @@ static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 		clear = spte_format.dirty;
 	if (!(old & clear))
 		return false;
+	note_dirty(kvm, sptep);
 	/* Atomic: the processor may be setting its own bits. */
 	atomic64_andnot(clear, (atomic64_t *)sptep);
 	return true;
@@ -463,6 +473,18 @@ void mmu_drop_entry(struct kvm *kvm, struct kvm_mmu_page *sp, u64 *sptep)
 	}
 }
 
+/* Of a page that is about to be freed. The table that it referred to. */
+static struct kvm_mmu_page *drop_for_good(struct kvm *kvm,
+					  struct kvm_mmu_page *sp, u64 *sptep)
+{
+	const u64 spte = *sptep;
+
+	if (!spte_present(spte))
+		return NULL;
+	mmu_drop_entry(kvm, sp, sptep);
+	return spte_leaf(spte, sp->role.level) ? NULL : spte_child(spte);
+}
+
 /*
  * Free a page and the tables below that nothing else refers to. The tree is
  * at most five levels deep: walk it without recursion, children first in the
@@ -478,16 +500,12 @@ void mmu_page_zap(struct kvm *kvm, struct kvm_mmu_page *top,
 	list_move(&sp->link, &todo);
 	while ((sp = list_first_entry_or_null(&todo, struct kvm_mmu_page,
 					      link))) {
-		for (i = 0; i < PT_ENTRIES; i++) {
-			u64 spte = sp->spt[i];
-
-			if (!spte)
+		for (i = 0; sp->nr_present && i < PT_ENTRIES; i++) {
+			if (sp->source && !(sp->groups & source_group(i))) {
+				i |= SOURCE_GROUP - 1;
 				continue;
-			child = NULL;
-			if (spte_present(spte) &&
-			    !spte_leaf(spte, sp->role.level))
-				child = spte_child(spte);
-			mmu_drop_entry(kvm, sp, &sp->spt[i]);
+			}
+			child = drop_for_good(kvm, sp, &sp->spt[i]);
 			if (child && !child->parents.val && !child->root_count)
 				list_move_tail(&child->link, &todo);
 		}

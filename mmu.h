@@ -92,6 +92,7 @@ struct kvm_vm_mmu {
 	/* Shadow paging. */
 	unsigned long nr_shadowed;	/* pages that shadow guest tables */
 	struct list_head unsync;	/* ... that the guest may write to */
+	unsigned int nr_unsync;
 };
 
 /* Objects allocated before mmu_lock is taken, used under it. */
@@ -117,7 +118,8 @@ struct kvm_mmu {
 	union kvm_page_role role;
 	struct guest_paging paging;	/* the registers when root was loaded */
 	struct kvm_mmu_page *pae_root;	/* four entries of PAE paging */
-	gfn_t emulated_gfn;		/* a table that is written by emulation */
+	/* A table that is written by emulation, and could be left alone. */
+	gfn_t emulated_gfn;
 	/* MMIO was seen at this frame, at this kvm->mmu.mmio_gen. */
 	gfn_t mmio_gfn;
 	u64 mmio_gen;
@@ -183,8 +185,8 @@ int kvm_mmu_page_fault(struct kvm_vcpu *vcpu, u64 addr, u32 error_code);
  */
 void kvm_mmu_guest_write(struct kvm *kvm, gpa_t gpa, unsigned int bytes);
 /*
- * KVM_PF_EMULATE was returned, and the emulator does not know the instruction.
- * True: it can be run by the processor now.
+ * KVM_PF_EMULATE was returned, and the emulator does not know the instruction,
+ * or there is none. True: the processor can do it now.
  */
 bool kvm_mmu_unprotect(struct kvm_vcpu *vcpu);
 

@@ -67,6 +67,9 @@ static inline u64 mmu_mmio_spte(const struct kvm *kvm)
 	       spte_format.mmio_gen_shift;
 }
 
+/* Entries for which a bit tells that some were ever made. */
+#define SOURCE_GROUP	(PT_ENTRIES / 64)
+
 /* ---- shadow pages ------------------------------------------------------- */
 
 struct kvm_mmu_page {
@@ -84,12 +87,20 @@ struct kvm_mmu_page {
 	 * entry that it was made from, as gpte_source() gives it.
 	 */
 	u64 *source;
+	u64 groups;			/* of SOURCE_GROUP entries: has some */
 	struct kvm_memory_slot *slot;	/* it is counted there; or NULL */
 	bool used;			/* a fault came by, lately */
 	bool unsync;			/* the guest may write to its table */
+	bool dirty;			/* it has, and no dirty bit tells */
+	unsigned int idle;		/* flushes since it last did */
 	u8 nr_writes;			/* emulated, since a fault came by */
 	struct list_head unsync_link;	/* kvm->mmu.unsync */
 };
+
+static inline u64 source_group(unsigned int i)
+{
+	return BIT_ULL(i / SOURCE_GROUP);
+}
 
 static inline struct kvm_mmu_page *sptep_page(const u64 *sptep)
 {
@@ -211,6 +222,8 @@ void mmu_shadow_unload(struct kvm_vcpu *vcpu);
 void mmu_shadow_vcpu_free(struct kvm_vcpu *vcpu);
 int mmu_shadow_page_fault(struct kvm_vcpu *vcpu, u64 gva, u32 error_code);
 void mmu_shadow_invlpg(struct kvm_vcpu *vcpu, u64 gva);
+/* A dirty bit is lost of an entry that maps the frame. */
+void mmu_shadow_note_dirty(struct kvm *kvm, gfn_t gfn);
 /* A page that shadows a guest table is on its way out. */
 void mmu_shadow_page_retire(struct kvm *kvm, struct kvm_mmu_page *sp);
 

@@ -15,7 +15,7 @@
  * was written (kvm_mmu_guest_write()). A table of the last level may instead
  * go out of sync: the guest writes to it freely, as a processor may go on
  * using old entries from its TLB, until it flushes; then all that differ are
- * dropped (sync_page()). An entry also holds no more than the guest's accessed
+ * dropped (sync_all()). An entry also holds no more than the guest's accessed
  * and dirty bits allow: a page is writable once its dirty bit is set, so that
  * the first write is seen and sets it.
  *
@@ -51,6 +51,16 @@ static __always_inline unsigned int gpte_index(const struct kvm_mmu_page *sp, un
 	return (sp->role.quadrant * PT_ENTRIES + i) / 2;
 }
 
+/* The first entry made from one of the guest's; the page may lack it. */
+static int entry_of(const struct kvm_mmu_page *sp, unsigned int index)
+{
+	const int begin = sp->role.quadrant * PT_ENTRIES;
+
+	if (sp->role.guest_levels != 2)
+		return index;
+	return (sp->role.level == PT_LEVEL_4K ? index : 2 * index) - begin;
+}
+
 static unsigned int gpte_size(const struct kvm_mmu_page *sp)
 {
 	return sp->role.guest_levels == 2 ? sizeof(u32) : sizeof(u64);
@@ -62,6 +72,10 @@ static __always_inline bool gpte_large(const struct kvm_mmu_page *sp, u64 gpte)
 	       (sp->role.guest_levels != 2 || sp->role.pse);
 }
 
+#define SOURCE_RIGHTS	(PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED | \
+			 PTE_DIRTY | PTE_NX)
+#define SOURCE_BITS	(SOURCE_RIGHTS | SPTE_ADDR)	/* of the last level */
+
 /*
  * What of a guest's entry matters to ours: the bits that give rights, and the
  * frame that entry i maps or the table it refers to.
@@ -69,8 +83,7 @@ static __always_inline bool gpte_large(const struct kvm_mmu_page *sp, u64 gpte)
 static __always_inline u64 gpte_source(const struct kvm_mmu_page *sp,
 				       unsigned int i, u64 gpte)
 {
-	u64 source = gpte & (PTE_PRESENT | PTE_WRITE | PTE_USER |
-			     PTE_ACCESSED | PTE_DIRTY | PTE_NX);
+	u64 source = gpte & SOURCE_RIGHTS;
 
 	if (!gpte_large(sp, gpte))
 		return source | (gpte & SPTE_ADDR);
@@ -80,6 +93,22 @@ static __always_inline u64 gpte_source(const struct kvm_mmu_page *sp,
 				 GENMASK_ULL(63, PT_LEVEL_SHIFT(sp->role.level)));
 	return source | (gpte & GENMASK_ULL(31, 22)) |
 	       (gpte >> 13 & 0xff) << 32 | (u64)(i & 1) << 21;
+}
+
+static __always_inline void set_source(struct kvm_mmu_page *sp, unsigned int i,
+				       u64 gpte)
+{
+	sp->source[i] = gpte_source(sp, i, gpte);
+	sp->groups |= source_group(i);
+}
+
+/* Of an entry of the last level it is but a part of the bits. */
+static __always_inline bool gpte_differs(const struct kvm_mmu_page *sp,
+					 unsigned int i, u64 gpte)
+{
+	if (likely(sp->role.level == PT_LEVEL_4K))
+		return (gpte ^ sp->source[i]) & SOURCE_BITS;
+	return gpte_source(sp, i, gpte) != sp->source[i];
 }
 
 /* The rights of one entry. A 32-bit one has no bit to forbid execution. */
@@ -171,7 +200,7 @@ static bool entry_changed(const struct kvm_mmu_page *sp, unsigned int i)
 	u64 gpte;
 
 	return !read_one_gpte(sp, gpte_index(sp, i), &gpte) ||
-	       gpte_source(sp, i, gpte) != sp->source[i];
+	       gpte_differs(sp, i, gpte);
 }
 
 /* ---- dropping entries --------------------------------------------------- */
@@ -243,6 +272,22 @@ static bool frame_protected(struct kvm *kvm, struct kvm_memory_slot *slot,
 
 /* ---- out of sync, and back ---------------------------------------------- */
 
+static void set_unsync(struct kvm *kvm, struct kvm_mmu_page *sp)
+{
+	sp->unsync = true;
+	sp->dirty = true;
+	sp->idle = 0;
+	kvm->mmu.nr_unsync++;
+	list_add(&sp->unsync_link, &kvm->mmu.unsync);
+}
+
+static void clear_unsync(struct kvm *kvm, struct kvm_mmu_page *sp)
+{
+	sp->unsync = false;
+	kvm->mmu.nr_unsync--;
+	list_del(&sp->unsync_link);
+}
+
 /*
  * Let the guest write to a frame, if it is known as a table of the last level
  * and as nothing else.
@@ -254,33 +299,83 @@ static bool frame_unsync(struct kvm *kvm, gfn_t gfn)
 	for_each_shadow(kvm, sp, gfn)
 		if (sp->role.level != PT_LEVEL_4K)
 			return false;
-	for_each_shadow(kvm, sp, gfn) {
-		if (sp->unsync)
-			continue;
-		sp->unsync = true;
-		list_add(&sp->unsync_link, &kvm->mmu.unsync);
-	}
+	for_each_shadow(kvm, sp, gfn)
+		if (!sp->unsync)
+			set_unsync(kvm, sp);
 	return true;
 }
 
-/* Find what was made from entries that the guest has changed since. */
-static void find_changed(const struct kvm_mmu_page *sp, unsigned long *changed)
+static bool frame_is_unsync(struct kvm *kvm, gfn_t gfn)
 {
-	const void __user *table = table_hva(sp);
+	struct kvm_mmu_page *sp;
+
+	for_each_shadow(kvm, sp, gfn)
+		if (sp->unsync)
+			return true;
+	return false;
+}
+
+/*
+ * Most groups are as they were. Quickly, of a table of 64-bit entries of the
+ * last level: does any of a group differ?
+ */
+static __always_inline bool group_differs(const void __user *table,
+					  const struct kvm_mmu_page *sp,
+					  unsigned int first)
+{
+	const u64 __user *gptes = (const u64 __user *)table + first;
+	const u64 *source = sp->source + first;
+	u64 gpte, differ = 0;
+	unsigned int i;
+
+#pragma GCC unroll 8
+	for (i = 0; i < SOURCE_GROUP; i++) {
+		unsafe_get_user(gpte, gptes + i, fault);
+		differ |= gpte ^ source[i];
+	}
+	return differ & SOURCE_BITS;
+fault:
+	return true;
+}
+
+/* Where there is no entry, what one would be made from is remembered. */
+static __always_inline void find_in_group(const void __user *table,
+					  struct kvm_mmu_page *sp,
+					  unsigned int first,
+					  unsigned long *changed)
+{
 	const unsigned int size = gpte_size(sp);
 	unsigned int i;
-	u64 gpte;
+	u64 gpte = 0;
+
+	for (i = first; i < first + SOURCE_GROUP; i++) {
+		if (read_gpte(table, gpte_index(sp, i), size, &gpte) &&
+		    !gpte_differs(sp, i, gpte))
+			continue;
+		if (sp->spt[i])
+			changed[i / BITS_PER_LONG] |= BIT(i % BITS_PER_LONG);
+		else
+			sp->source[i] = gpte_source(sp, i, gpte);
+	}
+}
+
+/* Find what was made from entries that the guest has changed since. */
+static void find_changed(struct kvm_mmu_page *sp, unsigned long *changed)
+{
+	const bool quick = sp->role.level == PT_LEVEL_4K &&
+			   sp->role.guest_levels != 2;
+	const void __user *table = table_hva(sp);
+	unsigned int first;
+	u64 groups;
 
 	if (!read_begin(table)) {
 		bitmap_fill(changed, PT_ENTRIES);
 		return;
 	}
-	for (i = 0; i < PT_ENTRIES; i++) {
-		if (!sp->spt[i])
-			continue;
-		if (!read_gpte(table, gpte_index(sp, i), size, &gpte) ||
-		    gpte_source(sp, i, gpte) != sp->source[i])
-			changed[i / BITS_PER_LONG] |= BIT(i % BITS_PER_LONG);
+	for (groups = sp->groups; groups; groups &= groups - 1) {
+		first = __ffs64(groups) * SOURCE_GROUP;
+		if (!quick || group_differs(table, sp, first))
+			find_in_group(table, sp, first, changed);
 	}
 	read_end();
 }
@@ -297,7 +392,7 @@ static void drop_changed(struct kvm *kvm, struct kvm_mmu_page *sp)
 }
 
 /* All that shadow the frame, as it is writable until the last is in sync. */
-static bool sync_frame(struct kvm *kvm, gfn_t gfn)
+static void sync_frame(struct kvm *kvm, gfn_t gfn)
 {
 	struct kvm_memory_slot *slot = NULL;
 	struct kvm_mmu_page *sp;
@@ -305,27 +400,127 @@ static bool sync_frame(struct kvm *kvm, gfn_t gfn)
 	for_each_shadow(kvm, sp, gfn) {
 		if (!sp->unsync)
 			continue;
-		sp->unsync = false;
-		list_del(&sp->unsync_link);
+		clear_unsync(kvm, sp);
 		slot = slot ? slot : sp->slot;
 	}
 	if (!slot)
-		return false;
+		return;
 	/* Before it is read, so that nothing changes behind our back. */
 	protect_frame(kvm, slot, gfn);
 	for_each_shadow(kvm, sp, gfn)
 		drop_changed(kvm, sp);
+}
+
+static bool spte_dirty(struct kvm *kvm, u64 *sptep)
+{
+	return READ_ONCE(*sptep) & spte_format.dirty;
+}
+
+static bool spte_clear_dirty(struct kvm *kvm, u64 *sptep)
+{
+	return test_and_clear_bit(__ffs64(spte_format.dirty),
+				  (unsigned long *)sptep);
+}
+
+/*
+ * Has the guest written to the table of a page that is out of sync, since the
+ * dirty bits of what maps it were cleared? Of several vCPUs, each would have
+ * to flush when they are: then it is not known.
+ */
+static bool table_dirty(struct kvm *kvm, const struct kvm_mmu_page *sp)
+{
+	const struct kvm_rmap *rmap = mmu_slot_rmap(sp->slot, sp->gfn,
+						    PT_LEVEL_4K);
+
+	return !alone(kvm) || sp->dirty ||
+	       (rmap && mmu_rmap_for_each(kvm, rmap, spte_dirty));
+}
+
+void mmu_shadow_note_dirty(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_mmu_page *sp;
+
+	for_each_shadow(kvm, sp, gfn)
+		sp->dirty = true;
+}
+
+/*
+ * What is out of sync may stay so, as long as no entry is older than the last
+ * flush of the guest. Drop what is; false: of more than max_dirty pages.
+ */
+static bool resync(struct kvm *kvm, unsigned int max_dirty)
+{
+	struct kvm_mmu_page *sp;
+
+	list_for_each_entry(sp, &kvm->mmu.unsync, unsync_link) {
+		if (!table_dirty(kvm, sp)) {
+			sp->idle++;
+			continue;
+		}
+		if (!max_dirty--)
+			return false;
+		sp->idle = 0;
+		drop_changed(kvm, sp);
+	}
 	return true;
 }
 
+/* And from here on writes are told by the dirty bits. The caller flushes. */
+static void mark_resynced(struct kvm *kvm)
+{
+	struct kvm_mmu_page *sp;
+	struct kvm_rmap *rmap;
+
+	list_for_each_entry(sp, &kvm->mmu.unsync, unsync_link) {
+		if (sp->idle)
+			continue;
+		sp->dirty = false;
+		rmap = mmu_slot_rmap(sp->slot, sp->gfn, PT_LEVEL_4K);
+		if (rmap)
+			mmu_rmap_for_each(kvm, rmap, spte_clear_dirty);
+	}
+}
+
+/*
+ * So many pages may be out of sync, each for so many flushes without a write
+ * to it: looking at them costs, at each flush.
+ */
+#define MAX_UNSYNC	32
+#define MAX_IDLE	16
+
+static struct kvm_mmu_page *unsync_too_long(const struct kvm *kvm)
+{
+	struct kvm_mmu_page *sp;
+
+	list_for_each_entry_reverse(sp, &kvm->mmu.unsync, unsync_link)
+		if (sp->idle >= MAX_IDLE || kvm->mmu.nr_unsync > MAX_UNSYNC ||
+		    !alone(kvm))
+			return sp;
+	return NULL;
+}
+
+/* Where the guest flushes. The caller flushes, too. */
 static void sync_all(struct kvm *kvm)
 {
 	struct kvm_mmu_page *sp;
 
-	while ((sp = list_first_entry_or_null(&kvm->mmu.unsync,
-					      struct kvm_mmu_page,
-					      unsync_link)))
+	while ((sp = unsync_too_long(kvm)))
 		sync_frame(kvm, sp->gfn);
+	resync(kvm, UINT_MAX);
+	mark_resynced(kvm);
+	if (alone(kvm))
+		kvm->mmu.stale = false;
+}
+
+/* The same, in a hurry. False: call sync_all(). */
+static bool sync_few(struct kvm *kvm)
+{
+	if (list_empty(&kvm->mmu.unsync))
+		return true;
+	if (!alone(kvm) || !resync(kvm, 4) || unsync_too_long(kvm))
+		return false;
+	mark_resynced(kvm);
+	return true;
 }
 
 /* ---- pages that shadow a table ------------------------------------------ */
@@ -348,6 +543,10 @@ static bool page_track(struct kvm *kvm, struct kvm_mmu_page *sp)
 	WRITE_ONCE(kvm->mmu.nr_shadowed, kvm->mmu.nr_shadowed + 1);
 	/* Pairs with kvm_mmu_guest_write(): it sees this, or we its data. */
 	smp_mb();
+	if (sp->role.level == PT_LEVEL_4K && frame_is_unsync(kvm, sp->gfn)) {
+		set_unsync(kvm, sp);
+		return true;
+	}
 	sync_frame(kvm, sp->gfn);
 	protect_frame(kvm, slot, sp->gfn);
 	return true;
@@ -357,8 +556,7 @@ static bool page_track(struct kvm *kvm, struct kvm_mmu_page *sp)
 void mmu_shadow_page_retire(struct kvm *kvm, struct kvm_mmu_page *sp)
 {
 	if (sp->unsync)
-		list_del(&sp->unsync_link);
-	sp->unsync = false;
+		clear_unsync(kvm, sp);
 	if (!sp->slot)
 		return;
 	WRITE_ONCE(kvm->mmu.nr_shadowed, kvm->mmu.nr_shadowed - 1);
@@ -379,9 +577,9 @@ static struct kvm_mmu_page *shadow_get(struct kvm_vcpu *vcpu, gfn_t gfn,
 	if (!sp)
 		return mmu_page_create(vcpu, gfn, role);
 	if (sp->unsync)
-		sync_frame(vcpu->kvm, gfn);
+		drop_changed(vcpu->kvm, sp);
 	else if (role.level > PT_LEVEL_4K && !role.direct)
-		sync_all(vcpu->kvm);
+		resync(vcpu->kvm, UINT_MAX);
 	return sp;
 }
 
@@ -391,14 +589,12 @@ static void drop_written(struct kvm *kvm, struct kvm_mmu_page *sp,
 {
 	const unsigned int first = offset / gpte_size(sp);
 	const unsigned int last = (offset + bytes - 1) / gpte_size(sp);
-	unsigned int i;
+	int i = max(entry_of(sp, first), 0);
+	int end = min(entry_of(sp, last + 1), PT_ENTRIES);
 
-	for (i = 0; i < PT_ENTRIES; i++) {
-		unsigned int index = gpte_index(sp, i);
-
-		if (index >= first && index <= last && sp->spt[i])
+	for (; i < end; i++)
+		if (sp->spt[i])
 			drop_entry(kvm, sp, &sp->spt[i]);
-	}
 }
 
 /* So many writes without a fault through the page: a table no longer. */
@@ -589,8 +785,6 @@ int mmu_shadow_load(struct kvm_vcpu *vcpu)
 	mmu_reclaim_pages(kvm);
 	/* A root is loaded where the guest's processor would flush. */
 	sync_all(kvm);
-	if (alone(kvm))
-		kvm->mmu.stale = false;
 	if (is_long_mode(vcpu))
 		load_4_level_root(vcpu);
 	else
@@ -720,8 +914,7 @@ static struct kvm_mmu_page *walk_down(struct kvm_vcpu *vcpu,
 	if (!link_child(vcpu, sp, sptep, gfn, role))
 		return NULL;
 	if (sp->source)
-		sp->source[sptep - sp->spt] =
-			gpte_source(sp, sptep - sp->spt, gpte);
+		set_source(sp, sptep - sp->spt, gpte);
 	return spte_child(*sptep);
 }
 
@@ -755,14 +948,12 @@ static u64 *shadow_walk(struct kvm_vcpu *vcpu, const struct mmu_fault *fault)
 	}
 }
 
-static void set_source(const struct mmu_fault *fault, struct kvm_mmu_page *sp,
-		       u64 *sptep)
+static void set_leaf_source(const struct mmu_fault *fault,
+			    struct kvm_mmu_page *sp, u64 *sptep)
 {
-	unsigned int i = sptep - sp->spt;
-
 	if (sp->source)
-		sp->source[i] = gpte_source(sp, i,
-					    fault->walk->pte[sp->role.level - 1]);
+		set_source(sp, sptep - sp->spt,
+			   fault->walk->pte[sp->role.level - 1]);
 }
 
 /* An entry may gain rights as it stands; that it loses some must be seen. */
@@ -780,21 +971,21 @@ static void set_leaf(struct kvm_vcpu *vcpu, const struct mmu_fault *fault,
 	const u64 old = *sptep;
 
 	if (!spte_present(old)) {
-		set_source(fault, sp, sptep);
+		set_leaf_source(fault, sp, sptep);
 		mmu_add_leaf(vcpu, fault->slot, fault->gfn, sptep, spte);
 		return;
 	}
 	if (spte_leaf(old, fault->level) && spte_pfn(old) == spte_pfn(spte) &&
 	    spte_gfn(sp, sptep) == (fault->gfn &
 				    ~(KVM_PAGES_PER_LEVEL(fault->level) - 1))) {
-		set_source(fault, sp, sptep);
-		WRITE_ONCE(*sptep, spte);
+		set_leaf_source(fault, sp, sptep);
+		WRITE_ONCE(*sptep, spte | (old & spte_format.dirty));
 		if (leaf_loses(old, spte))
 			kvm_mmu_flush(vcpu->kvm);
 		return;
 	}
 	drop_entry(vcpu->kvm, sp, sptep);
-	set_source(fault, sp, sptep);
+	set_leaf_source(fault, sp, sptep);
 	mmu_add_leaf(vcpu, fault->slot, fault->gfn, sptep, spte);
 }
 
@@ -871,7 +1062,7 @@ static void prefetch_gpte(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
 		pta &= ~(u32)PTA_WRITE;
 	if (prefetch_page(vcpu, slot, &sp->spt[i],
 			  (gpte & SPTE_ADDR) >> PAGE_SHIFT, pta))
-		sp->source[i] = gpte_source(sp, i, gpte);
+		set_source(sp, i, gpte);
 }
 
 static void prefetch_shadow(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
@@ -925,6 +1116,22 @@ static void prefetch_around(struct kvm_vcpu *vcpu,
 
 /* ---- mapping a page ----------------------------------------------------- */
 
+/* Is the frame one of the tables by which it was found? */
+static bool on_own_path(const struct mmu_fault *fault)
+{
+	const struct guest_walk *walk = fault->walk;
+	int level;
+
+	if (!walk)
+		return false;
+	/* A PDPTE of PAE paging is in a register. */
+	level = walk->root_level == 3 ? 2 : walk->root_level;
+	for (; level >= walk->level; level--)
+		if (walk_table_gfn(walk, level) == fault->gfn)
+			return true;
+	return false;
+}
+
 static int shadow_map(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 {
 	struct kvm *kvm = vcpu->kvm;
@@ -940,7 +1147,9 @@ static int shadow_map(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 		if (!fault->write) {
 			pta &= ~(u32)PTA_WRITE;
 		} else if (!frame_unsync(kvm, fault->gfn)) {
-			vcpu->mmu.emulated_gfn = fault->gfn;
+			/* Else it would be protected again at once. */
+			if (!on_own_path(fault))
+				vcpu->mmu.emulated_gfn = fault->gfn;
 			return KVM_PF_EMULATE;
 		}
 	}
@@ -979,7 +1188,7 @@ static int shadow_mmio(struct kvm_vcpu *vcpu, struct mmu_fault *fault)
 		sptep = shadow_walk(vcpu, fault);
 		if (sptep) {
 			drop_entry(kvm, sptep_page(sptep), sptep);
-			set_source(fault, sptep_page(sptep), sptep);
+			set_leaf_source(fault, sptep_page(sptep), sptep);
 			WRITE_ONCE(*sptep, mmu_mmio_spte(kvm));
 		}
 	}
@@ -1179,11 +1388,11 @@ static bool switch_root(struct kvm_vcpu *vcpu, unsigned long cr3)
 	struct kvm_mmu_page *old = vcpu->mmu.root, *root = old;
 	struct kvm *kvm = vcpu->kvm;
 
-	if (!list_empty(&kvm->mmu.unsync) || old->role.invalid)
+	if (old->role.invalid)
 		return false;
 	if (gfn != old->gfn)
 		root = mmu_page_find(kvm, gfn, old->role);
-	if (!root || !root->slot)
+	if (!root || !root->slot || !sync_few(kvm))
 		return false;
 	old->root_count--;
 	root->root_count++;

@@ -2016,18 +2016,11 @@ static unsigned long mov_operand(struct kvm_vcpu *vcpu, int gpr)
 	return !(value >> 32) || is_64bit_mode(vcpu) ? value : (u32)value;
 }
 
-/* Without EPT, a switch between tables that are all known. */
-static bool do_mov_to_cr3(struct vcpu_vmx *vmx)
+/* A switch between tables that are all known. */
+static bool do_mov_to_cr3(struct kvm_vcpu *vcpu, unsigned long cr3)
 {
-	const unsigned long qual = exit_qualification(vmx);
-	struct kvm_vcpu *vcpu = &vmx->vcpu;
-	unsigned long cr3;
 	hpa_t root;
 
-	if (kvm_caps.ept || QUAL_CR_TYPE(qual) != CR_TYPE_MOV_TO ||
-	    QUAL_CR_NUMBER(qual) != 3 || !is_long_mode(vcpu))
-		return false;
-	cr3 = mov_operand(vcpu, QUAL_CR_GPR(qual));
 	if ((cr3 & vcpu->reserved_gpa_bits) ||
 	    !kvm_mmu_try_new_cr3(vcpu, cr3, &root))
 		return false;
@@ -2037,6 +2030,25 @@ static bool do_mov_to_cr3(struct vcpu_vmx *vmx)
 	vmcs_writel(GUEST_CR3, root);
 	vcpu->stat.tlb_flush++;
 	vmx_flush_tlb_guest(vcpu);
+	return true;
+}
+
+/* CR3, without EPT: a guest may use it twice for each system call. */
+static bool do_mov_cr3(struct vcpu_vmx *vmx)
+{
+	const unsigned long qual = exit_qualification(vmx);
+	const int type = QUAL_CR_TYPE(qual);
+	struct kvm_vcpu *vcpu = &vmx->vcpu;
+	const int gpr = QUAL_CR_GPR(qual);
+
+	if (kvm_caps.ept || QUAL_CR_NUMBER(qual) != 3 || !is_long_mode(vcpu))
+		return false;
+	if (type == CR_TYPE_MOV_TO)
+		return do_mov_to_cr3(vcpu, mov_operand(vcpu, gpr));
+	if (type != CR_TYPE_MOV_FROM)
+		return false;
+	trace_kvm_cr(false, 3, vcpu->cr3);
+	kvm_reg_write(vcpu, gpr, vcpu->cr3);
 	return true;
 }
 
@@ -2123,7 +2135,7 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 			return false;
 		break;
 	case EXIT_REASON_CR_ACCESS:
-		if (!do_mov_to_cr3(vmx))
+		if (!do_mov_cr3(vmx))
 			return false;
 		break;
 	case EXIT_REASON_INVLPG:
@@ -2519,7 +2531,7 @@ static int handle_dr_access(struct kvm_vcpu *vcpu)
 
 /* ---- exits: memory ------------------------------------------------------ */
 
-/* An event whose delivery touches MMIO cannot be emulated. */
+/* An event whose delivery needs emulation, as of MMIO, cannot be had. */
 static int delivery_failed(struct vcpu_vmx *vmx)
 {
 	u64 data[] = {
@@ -2536,8 +2548,10 @@ static int delivery_failed(struct vcpu_vmx *vmx)
 
 static int emulate_access(struct kvm_vcpu *vcpu, gpa_t gpa, u32 emultype)
 {
+	/* A stack in a page table: it is delivered once that is none. */
 	if (unlikely(to_vmx(vcpu)->idt_vectoring & INTR_VALID))
-		return delivery_failed(to_vmx(vcpu));
+		return kvm_mmu_unprotect(vcpu) ? 1 :
+						 delivery_failed(to_vmx(vcpu));
 	return kvm_emulate_instruction(vcpu, gpa, emultype);
 }
 

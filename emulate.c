@@ -1534,6 +1534,9 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 	}
 	rc = x86_decode_insn(&em->ctxt);
 	if (rc == X86EMUL_OK) {
+		/* It fills a page that was a table, and need not be one yet. */
+		if (em->ctxt.insn.rep && kvm_mmu_unprotect(vcpu))
+			return 1;
 		trace_insn(em, false);
 		if (emultype & EMULTYPE_PF) {
 			em->fault_gpa = fault_gpa;

@@ -56,7 +56,6 @@ test_vcpu_moves() {
 # second vCPU halts, under the kernel's own KVM as well.
 # shellcheck disable=SC2086
 test_two_vcpus() {
-	[ "$KVM" = intree ] || skip 'waits for interrupt controllers'
 	MACHINE_OPTIONS=kernel_irqchip=on
 	qemu vm q35 256 -smp 2 $kernel -append "$(linux work,cpus)"
 	finish vm 240

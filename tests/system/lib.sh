@@ -19,7 +19,7 @@ mkdir -p $work /out
 
 # Debian's QEMU as a user would start it, but for these.
 CPU=${CPU:-host}
-MACHINE_OPTIONS=${MACHINE_OPTIONS:-kernel_irqchip=off}
+MACHINE_OPTIONS=${MACHINE_OPTIONS-kernel_irqchip=off}
 
 # The harness.
 
@@ -91,7 +91,8 @@ qemu() {
 	holder=$!
 	sleep 100000 <>$work/$name.mon.out >/dev/null &
 	echo "$holder $!" >$work/$name.holders
-	qemu-system-x86_64 -machine "$machine,$MACHINE_OPTIONS" -accel kvm \
+	machine=$machine${MACHINE_OPTIONS:+,$MACHINE_OPTIONS}
+	qemu-system-x86_64 -machine "$machine" -accel kvm \
 		-cpu "$CPU" -m "$memory" -nodefaults -display none \
 		-no-reboot -serial "file:$work/$name.serial" \
 		-monitor "pipe:$work/$name.mon" "$@" \

@@ -83,6 +83,14 @@ static bool wait_ends(struct kvm_vcpu *vcpu, const struct waiting *w)
 
 /* ---- polling ------------------------------------------------------------ */
 
+/* KVM_CAP_HALT_POLL, or else the module's parameter. */
+static u64 longest_poll(const struct kvm_vcpu *vcpu)
+{
+	s64 of_vm = READ_ONCE(vcpu->kvm->halt_poll_ns);
+
+	return of_vm >= 0 ? of_vm : READ_ONCE(halt_poll_ns);
+}
+
 static void grow(struct kvm_vcpu *vcpu)
 {
 	u64 ns = vcpu->halt_poll_ns * READ_ONCE(halt_poll_ns_grow);
@@ -90,7 +98,7 @@ static void grow(struct kvm_vcpu *vcpu)
 	if (!READ_ONCE(halt_poll_ns_grow))
 		return;
 	ns = max_t(u64, ns, READ_ONCE(halt_poll_ns_grow_start));
-	vcpu->halt_poll_ns = min_t(u64, ns, READ_ONCE(halt_poll_ns));
+	vcpu->halt_poll_ns = min(ns, longest_poll(vcpu));
 }
 
 static void shrink(struct kvm_vcpu *vcpu)
@@ -104,7 +112,7 @@ static void shrink(struct kvm_vcpu *vcpu)
 
 static void learn(struct kvm_vcpu *vcpu, u64 waited)
 {
-	u64 longest = READ_ONCE(halt_poll_ns);
+	u64 longest = longest_poll(vcpu);
 	u32 old = vcpu->halt_poll_ns;
 
 	if (waited <= old)
@@ -121,9 +129,10 @@ static void learn(struct kvm_vcpu *vcpu, u64 waited)
 /* True: there is no need to sleep. */
 static bool poll(struct kvm_vcpu *vcpu, const struct waiting *w, u64 start)
 {
-	u64 now = start, end = start + min_t(u64, vcpu->halt_poll_ns,
-					     READ_ONCE(halt_poll_ns));
+	u64 end = start + min(vcpu->halt_poll_ns, longest_poll(vcpu));
+	u64 now = start;
 
+	/* A guest that polls by itself says so. */
 	if (now >= end || !(vcpu->msr.poll_control & KVM_MSR_ENABLED))
 		return false;
 	vcpu->stat.halt_attempted_poll++;

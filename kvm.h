@@ -244,6 +244,7 @@ struct kvm {
 	int max_vcpus;
 	int max_vcpu_id;		/* IDs are below it */
 	int last_boosted;		/* index; racy, a hint */
+	s64 halt_poll_ns;		/* KVM_CAP_HALT_POLL; -1: not set */
 	bool max_vcpu_id_set;
 
 	/* Interrupt controllers; see irqchip/irqchip.h. */
@@ -392,7 +393,7 @@ struct kvm_vcpu {
 	struct kvm_events ev;
 	struct kvm_lapic *apic;		/* lapic.c; NULL: the monitor has it */
 	u8 eoi_vector;			/* of KVM_REQ_IOAPIC_EOI */
-	bool apicv_active;		/* the processor delivers; own thread */
+	bool apicv_active;		/* the processor delivers; never changes */
 
 	/* Time. */
 	u64 tsc_khz;			/* the guest's frequency */
@@ -613,9 +614,9 @@ struct kvm_backend {
 	 * Local APIC, when vcpu->apic is there. Own thread, vCPU loaded, but for
 	 * apic_post. kvm_apic_regs() is the virtual-APIC page. kvm_caps.apicv:
 	 * the processor delivers virtual interrupts; vcpu->apicv_active: it does
-	 * so for this vCPU now.
+	 * so for this vCPU, from creation to the end.
 	 */
-	/* Mode, base address or apicv_active changed: controls follow. */
+	/* Mode or base address changed: controls follow. */
 	void (*apic_mode)(struct kvm_vcpu *vcpu);
 	/*
 	 * Without apicv_active: make the guest exit when its TPR falls below

@@ -328,6 +328,7 @@ static struct kvm *vm_create(void)
 	xa_init(&kvm->vcpus);
 	kvm->max_vcpus = KVM_MAX_VCPUS_LIMIT;
 	kvm->max_vcpu_id = KVM_MAX_VCPU_ID;
+	kvm->halt_poll_ns = -1;
 	kvm->identity_map_addr = DEFAULT_IDENTITY_MAP;
 	kvm->tsc_khz = tsc_khz;
 	kvm_irqchip_init(kvm);
@@ -585,6 +586,7 @@ static const struct {
 	{ KVM_CAP_XCRS, .get = cap_xsave },
 	{ KVM_CAP_TSC_CONTROL, .get = cap_tsc_control },
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
+	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
 	{ KVM_CAP_MAX_VCPUS, KVM_MAX_VCPUS_LIMIT },
 	{ KVM_CAP_READONLY_MEM, 1 },
 	{ KVM_CAP_EXT_EMUL_CPUID, 1 },
@@ -594,6 +596,7 @@ static const struct {
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_COALESCED_PIO, 1 },
+	{ KVM_CAP_HALT_POLL, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_VMCS, KVM_VMCS_VERSION },
 	{ KVM_CAP_ADJUST_CLOCK, .get = cap_adjust_clock },
@@ -1034,6 +1037,11 @@ static long vm_enable_cap(struct kvm *kvm, void *arg)
 		return enable_split_irqchip(kvm, cap->args[0]);
 	case KVM_CAP_X2APIC_API:
 		return enable_x2apic_api(kvm, cap->args[0]);
+	case KVM_CAP_HALT_POLL:
+		if (cap->args[0] > U32_MAX)
+			return -EINVAL;
+		WRITE_ONCE(kvm->halt_poll_ns, cap->args[0]);
+		return 0;
 	default:
 		return -EINVAL;
 	}

@@ -298,17 +298,12 @@ static void set_trigger_mode(struct kvm_lapic *apic, u8 vector, bool level)
 		clear_bit(vector % 32, word);
 }
 
-/*
- * A vCPU in guest mode takes it without leaving; any other looks for what is
- * posted before it enters, or was only now told to look in IRR instead.
- */
+/* A vCPU in guest mode takes it there; others look before they enter. */
 static int post(struct kvm_lapic *apic, u8 vector)
 {
 	if (!backend->apic_post(apic->vcpu, vector))
 		return 0;
 	rcuwait_wake_up(&apic->vcpu->wait);
-	if (unlikely(!READ_ONCE(apic->vcpu->apicv_active)))
-		notify(apic);
 	return 1;
 }
 
@@ -323,7 +318,7 @@ int apic_accept_fixed(struct kvm_lapic *apic, u8 vector, bool level)
 		return 0;
 	}
 	set_trigger_mode(apic, vector, level);
-	if (READ_ONCE(apic->vcpu->apicv_active))
+	if (apic->vcpu->apicv_active)
 		return post(apic, vector);
 	if (test_and_set_bit(vector % 32, vector_word(apic, APIC_IRR, vector)))
 		return 0;

@@ -144,12 +144,7 @@ int kvm_apic_pending_vector(struct kvm_vcpu *vcpu)
 	struct kvm_lapic *apic = vcpu->apic;
 	int vector;
 
-	/* One posted before may lie there still. */
-	if (kvm_caps.apicv && backend->apic_has_posted(vcpu)) {
-		backend->apic_take_posted(vcpu);
-		words_changed(apic);
-	}
-	vector = vcpu->apicv_active ? highest_in(apic, APIC_IRR) :
+	vector = vcpu->apicv_active ? backend->apic_take_posted(vcpu) :
 				      highest_irr(apic);
 	if (kvm_caps.tpr_shadow)
 		update_tpr_threshold(apic, vector);
@@ -805,7 +800,7 @@ int kvm_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s)
 		return -EINVAL;
 	if (kvm_apic_timer_pending(vcpu))
 		kvm_apic_inject_timer(vcpu);
-	if (kvm_caps.apicv)
+	if (vcpu->apicv_active)
 		backend->apic_take_posted(vcpu);
 	update_ppr(apic);
 	apic_set(apic, APIC_TMCCT, apic_timer_count(apic));
@@ -854,7 +849,7 @@ int kvm_set_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s)
 
 	if (!apic || !id_valid(apic, s))
 		return -EINVAL;
-	if (kvm_caps.apicv)
+	if (vcpu->apicv_active)
 		backend->apic_take_posted(vcpu);
 	memcpy(apic->regs, s->regs, sizeof(s->regs));
 	sanitise(apic);

@@ -12,6 +12,9 @@
 #include <linux/string.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
+#if __has_include(<asm/cpuid/api.h>)
+#include <asm/cpuid/api.h>
+#endif
 
 #include "vmx_cap_msrs.h"
 

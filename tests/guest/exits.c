@@ -263,6 +263,8 @@ TEST(triple_fault_real_mode)
 	struct vm *vm = vm_new();
 	struct vcpu *v = vcpu_new(vm, 0);
 
+	if (real_mode_in_tree())
+		skip("in-tree emulates without the limit of the vector table");
 	code_load(vm, G_CODE, code_real_triple, code_real_triple_end);
 	vcpu_real(v, G_CODE);
 	vcpu_until(v, KVM_EXIT_SHUTDOWN);

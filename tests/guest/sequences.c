@@ -1072,10 +1072,13 @@ static void refuse(struct machine *m)
 	m->sregs[1].gs.selector |= 3;
 }
 
-/* The kernel's own emulates only what guests do on their way in and out. */
+/*
+ * The kernel's own emulates only what guests do on their way in and out, and
+ * INT n that faults on its way may leave RF in the frame.
+ */
 static void need_emulator(void)
 {
-	if (kvm_in_tree() && !kvm_uses("unrestricted_guest"))
+	if (kvm_in_tree())
 		skip("the kernel's own does not emulate so much");
 }
 

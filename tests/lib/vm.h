@@ -160,6 +160,11 @@ struct vm {
 int kvm_fd(void);
 bool kvm_in_tree(void);		/* the kernel's own module, not ours */
 bool kvm_uses(const char *param);	/* a switch of the module: is it on? */
+/* What the kernel's own lacks where it emulates real mode. */
+static inline bool real_mode_in_tree(void)
+{
+	return kvm_in_tree() && !kvm_uses("unrestricted_guest");
+}
 int vm_cap(struct vm *vm, int cap);
 #define has_cap(cap)	(ioctl(kvm_fd(), KVM_CHECK_EXTENSION, cap) > 0)
 #define need_cap(cap) do {						\

@@ -28,6 +28,7 @@
 #include <asm/msr.h>
 
 #include "include/compat.h"
+#include "include/compat_apic.h"
 #include "kvm.h"
 #include "vmx_apic.h"
 

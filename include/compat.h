@@ -56,7 +56,6 @@
 #else
 #include <linux/entry-kvm.h>
 #endif
-#include <asm/apic.h>
 #include <asm/desc.h>
 #include <asm/entry-common.h>
 #include <asm/fpu/api.h>
@@ -449,8 +448,8 @@ static __always_inline void compat_handle_interrupt(u8 vector)
 
 /*
  * The vector whose handler on the host does nothing: a processor that is in a
- * guest takes it as the notification of posted interrupts. Any context, CPU
- * that stays online.
+ * guest takes it as the notification of posted interrupts. compat_apic.h
+ * sends it.
  */
 #ifdef POSTED_INTR_VECTOR
 #define COMPAT_POSTED_VECTOR	POSTED_INTR_VECTOR
@@ -461,15 +460,6 @@ static __always_inline void compat_handle_interrupt(u8 vector)
 static inline bool compat_has_posted_vector(void)
 {
 	return COMPAT_POSTED_VECTOR;
-}
-
-static inline void compat_send_posted_notification(int cpu)
-{
-#ifdef HAVE_APIC_SEND_IPI_MASK
-	__apic_send_IPI_mask(cpumask_of(cpu), COMPAT_POSTED_VECTOR);
-#else
-	apic->send_IPI(cpu, COMPAT_POSTED_VECTOR);
-#endif
 }
 
 /*

@@ -243,6 +243,7 @@ struct kvm {
 	int nr_vcpus;			/* READ_ONCE; published after xa_store */
 	int max_vcpus;
 	int max_vcpu_id;		/* IDs are below it */
+	u32 boot_cpu_id;		/* of the one that starts the others */
 	int last_boosted;		/* index; racy, a hint */
 	s64 halt_poll_ns;		/* KVM_CAP_HALT_POLL; -1: not set */
 	bool max_vcpu_id_set;

@@ -577,6 +577,7 @@ static const struct {
 	/* Monitors insist on it even without an in-kernel irqchip. */
 	{ KVM_CAP_IRQ_ROUTING, KVM_MAX_IRQ_ROUTES },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
+	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
 	{ KVM_CAP_VCPU_EVENTS, 1 },
@@ -846,6 +847,20 @@ static long vm_set_tss_addr(struct kvm *kvm, void *arg)
 	return r;
 }
 
+/* Any ID: if no vCPU gets it, none starts by itself. */
+static long vm_set_boot_cpu_id(struct kvm *kvm, void *arg)
+{
+	long r = -EBUSY;
+
+	mutex_lock(&kvm->lock);
+	if (!kvm->nr_vcpus) {
+		kvm->boot_cpu_id = (unsigned long)arg;
+		r = 0;
+	}
+	mutex_unlock(&kvm->lock);
+	return r;
+}
+
 static long vm_set_identity_map_addr(struct kvm *kvm, void *arg)
 {
 	u64 addr = *(u64 *)arg;
@@ -1083,6 +1098,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_ROW(KVM_SET_USER_MEMORY_REGION, vm_set_user_memory_region),
 	VM_ROW(KVM_GET_DIRTY_LOG, vm_get_dirty_log),
 	VM_ROW_RAW(KVM_SET_TSS_ADDR, vm_set_tss_addr),
+	VM_ROW_RAW(KVM_SET_BOOT_CPU_ID, vm_set_boot_cpu_id),
 	VM_ROW(KVM_SET_IDENTITY_MAP_ADDR, vm_set_identity_map_addr),
 	VM_ROW_RAW(KVM_SET_NR_MMU_PAGES, vm_set_nr_mmu_pages),
 	VM_ROW_RAW(KVM_GET_NR_MMU_PAGES, vm_get_nr_mmu_pages),

@@ -909,7 +909,7 @@ void kvm_msr_reset(struct kvm_vcpu *vcpu, bool init)
 		return;
 	memset(msr, 0, sizeof(*msr));
 	msr->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE;
-	if (!vcpu->id)
+	if (vcpu->id == vcpu->kvm->boot_cpu_id)
 		msr->apic_base |= MSR_IA32_APICBASE_BSP;
 	msr->misc_enable = MSR_IA32_MISC_ENABLE_FAST_STRING |
 			   MSR_IA32_MISC_ENABLE_BTS_UNAVAIL |

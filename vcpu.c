@@ -991,7 +991,7 @@ static int create_lapic(struct kvm_vcpu *vcpu)
 	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	if (!kvm_irqchip_in_kernel(vcpu->kvm))
 		return 0;
-	if (vcpu->id)
+	if (vcpu->id != vcpu->kvm->boot_cpu_id)
 		vcpu->mp_state = KVM_MP_STATE_UNINITIALIZED;
 	return kvm_lapic_create(vcpu);
 }

@@ -12,10 +12,8 @@
 #include <linux/string.h>
 #include <asm/msr.h>
 #include <asm/processor.h>
-#if __has_include(<asm/cpuid/api.h>)
-#include <asm/cpuid/api.h>
-#endif
 
+#include "include/compat.h"
 #include "vmx_cap_msrs.h"
 
 static u64 __init read_or_0(u32 msr)

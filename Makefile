@@ -27,6 +27,7 @@ help:
 	@echo '  make test         what CI runs; KVM=intree for the kernel'"'"'s own KVM'
 	@echo '  make test-full    that, and what takes longer'
 	@echo '  make bench        exits counted in instructions, side by side'
+	@echo '  make qemu         QEMU whose monitor shows a VMCS'
 	@echo 'Documentation'
 	@echo '  make fields       the table of VMCS fields as a page'
 
@@ -54,6 +55,9 @@ test-full:
 
 bench:
 	@+bench/run
+
+qemu:
+	@+qemu/build
 
 fields:
 	@mkdir -p build/Documentation
@@ -92,5 +96,5 @@ distclean: clean
 FORCE:
 Makefile Kbuild: ;
 
-.PHONY: all help ko check test test-full bench fields run shell install uninstall \
+.PHONY: all help ko check test test-full bench qemu fields run shell install uninstall \
 	clean distclean FORCE

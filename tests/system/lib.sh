@@ -92,7 +92,8 @@ qemu() {
 	sleep 100000 <>$work/$name.mon.out >/dev/null &
 	echo "$holder $!" >$work/$name.holders
 	machine=$machine${MACHINE_OPTIONS:+,$MACHINE_OPTIONS}
-	qemu-system-x86_64 -machine "$machine" -accel kvm \
+	# shellcheck disable=SC2086
+	${QEMU:-qemu-system-x86_64} -machine "$machine" -accel kvm \
 		-cpu "$CPU" -m "$memory" -nodefaults -display none \
 		-no-reboot -serial "file:$work/$name.serial" \
 		-monitor "pipe:$work/$name.mon" "$@" \

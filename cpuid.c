@@ -106,6 +106,7 @@ struct feature_row {
 /* What can only work with the local APICs in the kernel. */
 #define PV_WITH_APIC	(BIT(KVM_FEATURE_ASYNC_PF) |			\
 			 BIT(KVM_FEATURE_ASYNC_PF_INT) |		\
+			 BIT(KVM_FEATURE_PV_EOI) |			\
 			 BIT(KVM_FEATURE_PV_UNHALT) |			\
 			 BIT(KVM_FEATURE_PV_SEND_IPI) |			\
 			 BIT(KVM_FEATURE_PV_SCHED_YIELD))

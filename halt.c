@@ -215,6 +215,8 @@ int kvm_emulate_halt(struct kvm_vcpu *vcpu)
 	const struct waiting w = waiting_for(vcpu);
 
 	vcpu->stat.halt_exits++;
+	if (unlikely(vcpu->pv.eoi_offered))
+		kvm_apic_settle_eoi(vcpu);
 	if (unlikely(halt_ends(vcpu, &w))) {
 		run_again(vcpu);
 		return 1;

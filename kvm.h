@@ -333,7 +333,7 @@ struct kvm_vcpu_arch_msrs {
 	u64 arch_capabilities;
 	u64 feature_control;
 	u64 system_time, wall_clock;	/* kvmclock: where; clock.c */
-	u64 steal_time, poll_control;	/* pv.c */
+	u64 steal_time, pv_eoi, poll_control;	/* pv.c */
 	u64 async_pf_en, async_pf_int, async_pf_ack;	/* async_pf.c */
 	u64 platform_info, misc_features;
 	u64 ucode_rev;

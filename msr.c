@@ -635,6 +635,7 @@ static const struct msr_policy policies[] = {
 	{ MSR_KVM_SYSTEM_TIME_NEW, PV, .flags = M_LIST },
 	{ MSR_KVM_STEAL_TIME, PV, .flags = M_LIST,
 	  .cap = &kvm_caps.steal_time },
+	{ MSR_KVM_PV_EOI_EN, PV, .flags = M_LIST },
 	{ MSR_KVM_POLL_CONTROL, PV, .flags = M_LIST },
 	{ MSR_KVM_ASYNC_PF_EN, PV, .flags = M_LIST },
 	{ MSR_KVM_ASYNC_PF_INT, PV, .flags = M_LIST },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * pv.c - features that only guests use which know that they are guests:
- * MSR_KVM_*, hypercalls, steal time. Page faults are in async_pf.c.
+ * MSR_KVM_*, hypercalls, steal time, end of interrupt. Page faults are in async_pf.c.
  *
  * An MSR tells where in guest memory the two meet. Writing it may happen with
  * interrupts off, so it is noted only; what follows is done upon a request.
@@ -202,6 +202,72 @@ static int set_steal_time(struct kvm_vcpu *vcpu, u64 data)
 	return 0;
 }
 
+/* ---- end of interrupt --------------------------------------------------- */
+
+void kvm_pv_offer_eoi(struct kvm_vcpu *vcpu)
+{
+	u8 __user *bit = area_find(vcpu, &vcpu->pv.eoi);
+
+	if (!bit || put_user(KVM_PV_EOI_ENABLED, bit))
+		return;
+	vcpu->pv.eoi_offered = true;
+	area_written(vcpu, &vcpu->pv.eoi, sizeof(*bit));
+}
+
+bool kvm_pv_eoi_taken(struct kvm_vcpu *vcpu)
+{
+	struct kvm_pv_area *area = &vcpu->pv.eoi;
+	u8 __user *bit;
+	bool taken;
+	u8 value;
+	int idx;
+
+	if (!vcpu->pv.eoi_offered)
+		return false;
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
+	bit = area_is_current(vcpu, area) ? area_user(area) : NULL;
+	pagefault_disable();
+	taken = bit && !get_user(value, bit) && !(value & KVM_PV_EOI_MASK);
+	pagefault_enable();
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	if (taken)
+		vcpu->pv.eoi_offered = false;
+	return taken;
+}
+
+bool kvm_pv_withdraw_eoi(struct kvm_vcpu *vcpu)
+{
+	u8 __user *bit = area_find(vcpu, &vcpu->pv.eoi);
+	u8 value;
+
+	if (!vcpu->pv.eoi_offered)
+		return false;
+	vcpu->pv.eoi_offered = false;
+	if (!bit || get_user(value, bit))
+		return false;
+	if (!(value & KVM_PV_EOI_MASK))
+		return true;
+	put_user(KVM_PV_EOI_DISABLED, bit);
+	area_written(vcpu, &vcpu->pv.eoi, sizeof(*bit));
+	return false;
+}
+
+static int set_pv_eoi(struct kvm_vcpu *vcpu, u64 data)
+{
+	const u64 address = data & ~(u64)KVM_MSR_ENABLED;
+
+	if (!IS_ALIGNED(address, sizeof(u32)))
+		return 1;
+	/* What was left at the old place is not looked for any more. */
+	if (kvm_pv_eoi_taken(vcpu))
+		kvm_apic_eoi(vcpu);
+	vcpu->pv.eoi_offered = false;
+	vcpu->msr.pv_eoi = data;
+	area_set(&vcpu->pv.eoi, address);
+	vcpu->pv.eoi_on = vcpu->apic && (data & KVM_MSR_ENABLED);
+	return 0;
+}
+
 /* ---- MSRs --------------------------------------------------------------- */
 
 /* The feature whose MSR it is, and where its value is kept. */
@@ -225,6 +291,9 @@ static u64 *find_msr(struct kvm_vcpu *vcpu, u32 index, unsigned int *feature)
 	case MSR_KVM_STEAL_TIME:
 		*feature = KVM_FEATURE_STEAL_TIME;
 		return &msr->steal_time;
+	case MSR_KVM_PV_EOI_EN:
+		*feature = KVM_FEATURE_PV_EOI;
+		return &msr->pv_eoi;
 	case MSR_KVM_ASYNC_PF_EN:
 		*feature = KVM_FEATURE_ASYNC_PF;
 		return &msr->async_pf_en;
@@ -322,6 +391,8 @@ int kvm_pv_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 		return set_system_time(vcpu, data);
 	case MSR_KVM_STEAL_TIME:
 		return set_steal_time(vcpu, data);
+	case MSR_KVM_PV_EOI_EN:
+		return set_pv_eoi(vcpu, data);
 	case MSR_KVM_ASYNC_PF_EN:
 		return set_async_pf(vcpu, data, host);
 	case MSR_KVM_ASYNC_PF_INT:
@@ -337,6 +408,8 @@ void kvm_pv_reset(struct kvm_vcpu *vcpu, bool init)
 {
 	vcpu->msr.system_time = 0;
 	set_steal_time(vcpu, 0);
+	set_pv_eoi(vcpu, 0);
+	vcpu->pv.eoi_late = 0;
 	set_async_pf(vcpu, 0, false);
 	vcpu->msr.async_pf_int = 0;
 	vcpu->pv.unhalted = false;

@@ -31,6 +31,12 @@ struct kvm_vcpu_pv {
 	bool between_insns;		/* nothing of the guest's is under way */
 	bool told_preempted;		/* the guest was told so */
 
+	/* End of interrupt. */
+	struct kvm_pv_area eoi;
+	bool eoi_on;			/* there is one to offer it in */
+	bool eoi_offered;		/* for the highest vector in service */
+	u8 eoi_late;			/* EOIs by register meanwhile */
+
 	bool unhalted;			/* HLT ends, or the next one will */
 
 	/* Asynchronous page faults; async_pf.c. */
@@ -61,6 +67,15 @@ void kvm_hypercall(struct kvm_vcpu *vcpu);	/* kvm->srcu held */
 void kvm_pv_load(struct kvm_vcpu *vcpu);
 /* Its thread is preempted; no interrupts, no page faults. */
 void kvm_pv_preempted(struct kvm_vcpu *vcpu);
+/*
+ * Instead of writing EOI, the guest may clear a bit in its memory: offer it.
+ * kvm->srcu held.
+ */
+void kvm_pv_offer_eoi(struct kvm_vcpu *vcpu);
+/* True: the guest has done so, and the offer is over. Interrupts may be off. */
+bool kvm_pv_eoi_taken(struct kvm_vcpu *vcpu);
+/* The offer is over in any case; the same answer. kvm->srcu held. */
+bool kvm_pv_withdraw_eoi(struct kvm_vcpu *vcpu);
 /* Another vCPU has asked for the end of HLT: true once. */
 bool kvm_pv_take_kick(struct kvm_vcpu *vcpu);
 /* KVM_REQ_STEAL_TIME. kvm->srcu held. */

@@ -297,13 +297,20 @@ static enum interrupt_source next_interrupt(struct kvm_vcpu *vcpu, int *vector)
 	return *vector >= 0 ? INTERRUPT_APIC : INTERRUPT_NONE;
 }
 
+static void accept_interrupt(struct kvm_vcpu *vcpu, u8 vector)
+{
+	kvm_apic_accept(vcpu, vector);
+	if (vcpu->pv.eoi_on)
+		kvm_apic_offer_eoi(vcpu, vector);
+}
+
 static void inject_interrupt(struct kvm_vcpu *vcpu,
 			     enum interrupt_source source, int vector)
 {
 	struct kvm_events *ev = &vcpu->ev;
 
 	if (source == INTERRUPT_APIC)
-		kvm_apic_accept(vcpu, vector);
+		accept_interrupt(vcpu, vector);
 	else if (source == INTERRUPT_PIC)
 		vector = kvm_apic_acknowledge_extint(vcpu);
 	else
@@ -408,10 +415,20 @@ static void handle_apic_requests(struct kvm_vcpu *vcpu)
 		kvm_apic_scan_ioapic(vcpu);
 }
 
+static void look_for_interrupts(struct kvm_vcpu *vcpu)
+{
+	if (unlikely(vcpu->pv.eoi_offered)) {
+		kvm_apic_settle_eoi(vcpu);
+		/* That one has ended makes the same request. */
+		kvm_check_request(vcpu, KVM_REQ_EVENT);
+	}
+	vcpu->ev.look = true;
+}
+
 static int handle_requests(struct kvm_vcpu *vcpu)
 {
 	if (kvm_check_request(vcpu, KVM_REQ_EVENT))
-		vcpu->ev.look = true;
+		look_for_interrupts(vcpu);
 	if (vcpu->apic)
 		handle_apic_requests(vcpu);
 	if (likely(!kvm_request_pending(vcpu)))

@@ -130,6 +130,10 @@ int kvm_apic_mmio_write(struct kvm_vcpu *vcpu, gpa_t gpa, unsigned int len,
 int kvm_apic_pending_vector(struct kvm_vcpu *vcpu);
 /* It is being injected: IRR to ISR. */
 void kvm_apic_accept(struct kvm_vcpu *vcpu, u8 vector);
+/* ... and may be ended without an exit: vcpu->pv.eoi_on. */
+void kvm_apic_offer_eoi(struct kvm_vcpu *vcpu, u8 vector);
+/* vcpu->pv.eoi_offered: before anyone asks what is in service. May sleep. */
+void kvm_apic_settle_eoi(struct kvm_vcpu *vcpu);
 /* LVT LINT0 lets the 8259's output through to this vCPU. */
 bool kvm_apic_takes_extint(struct kvm_vcpu *vcpu);
 /* The INTA cycle for that: the vector. */

@@ -204,9 +204,9 @@ static void tell_ioapic(struct kvm_lapic *apic, u8 vector)
 	kvm_ioapic_eoi(apic->vcpu, vector, level);
 }
 
-void kvm_apic_eoi(struct kvm_vcpu *vcpu)
+static void end_of_interrupt(struct kvm_lapic *apic)
 {
-	struct kvm_lapic *apic = vcpu->apic;
+	struct kvm_vcpu *vcpu = apic->vcpu;
 	int vector = highest_isr(apic);
 
 	trace_kvm_eoi(vcpu->id, vector);
@@ -221,6 +221,48 @@ void kvm_apic_eoi(struct kvm_vcpu *vcpu)
 		kvm_make_request(vcpu, KVM_REQ_EVENT);
 }
 
+/*
+ * With an offer to signal it in memory: if that was taken, it comes first. If
+ * not, the offer must be withdrawn before, which may sleep.
+ */
+void kvm_apic_eoi(struct kvm_vcpu *vcpu)
+{
+	if (unlikely(vcpu->pv.eoi_offered)) {
+		if (!kvm_pv_eoi_taken(vcpu)) {
+			vcpu->pv.eoi_late++;
+			kvm_make_request(vcpu, KVM_REQ_EVENT);
+			return;
+		}
+		end_of_interrupt(vcpu->apic);
+	}
+	end_of_interrupt(vcpu->apic);
+}
+
+/* Only where nobody but this local APIC wants to know of the EOI. */
+void kvm_apic_offer_eoi(struct kvm_vcpu *vcpu, u8 vector)
+{
+	struct kvm_lapic *apic = vcpu->apic;
+	int idx;
+
+	if (highest_irr(apic) >= 0 || test_bit(vector, apic->eoi_vectors) ||
+	    apic_test_vector(apic, APIC_TMR, vector))
+		return;
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
+	kvm_pv_offer_eoi(vcpu);
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+}
+
+void kvm_apic_settle_eoi(struct kvm_vcpu *vcpu)
+{
+	int idx = srcu_read_lock(&vcpu->kvm->srcu), ends;
+
+	ends = kvm_pv_withdraw_eoi(vcpu) + vcpu->pv.eoi_late;
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	vcpu->pv.eoi_late = 0;
+	while (ends--)
+		end_of_interrupt(vcpu->apic);
+}
+
 void kvm_apic_eoi_trapped(struct kvm_vcpu *vcpu, u8 vector)
 {
 	tell_ioapic(vcpu->apic, vector);
@@ -230,6 +272,7 @@ void kvm_apic_scan_ioapic(struct kvm_vcpu *vcpu)
 {
 	struct kvm_lapic *apic = vcpu->apic;
 
+	kvm_apic_settle_eoi(vcpu);
 	bitmap_zero(apic->eoi_vectors, 256);
 	kvm_ioapic_eoi_vectors(vcpu, apic->eoi_vectors);
 	if (vcpu->apicv_active)
@@ -554,6 +597,8 @@ static void write_reg(struct kvm_lapic *apic, unsigned int offset, u32 value)
 
 static u32 read_reg(struct kvm_lapic *apic, unsigned int offset)
 {
+	if (unlikely(kvm_pv_eoi_taken(apic->vcpu)))
+		end_of_interrupt(apic);
 	switch (offset) {
 	case APIC_TMCCT:
 		return apic_timer_count(apic);
@@ -798,6 +843,7 @@ int kvm_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s)
 
 	if (!apic)
 		return -EINVAL;
+	kvm_apic_settle_eoi(vcpu);
 	if (kvm_apic_timer_pending(vcpu))
 		kvm_apic_inject_timer(vcpu);
 	if (vcpu->apicv_active)
@@ -849,6 +895,7 @@ int kvm_set_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s)
 
 	if (!apic || !id_valid(apic, s))
 		return -EINVAL;
+	kvm_apic_settle_eoi(vcpu);
 	if (vcpu->apicv_active)
 		backend->apic_take_posted(vcpu);
 	memcpy(apic->regs, s->regs, sizeof(s->regs));

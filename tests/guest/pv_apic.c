@@ -178,10 +178,79 @@ BOTH_MODES(send_ipi)
 	vm_free(vm);
 }
 
+/* ---- end of interrupt --------------------------------------------------- */
+
+enum eoi_way { TAKE_OFFER, IGNORE_OFFER };
+
+static volatile u64 g_way, g_offers;
+
+static void eoi_hook(struct trap_frame *f)
+{
+	volatile u32 *word = (u32 *)AREA;
+	bool offered = *word & 1;
+
+	(void)f;
+	g_offers += offered;
+	if (offered && g_way == TAKE_OFFER)
+		*word = 0;
+	else
+		apic_eoi();
+}
+
+static u64 g_eoi_on(u64 way, u64 unused)
+{
+	(void)unused;
+	this_cpu()->no_eoi = true;
+	this_cpu()->hook = eoi_hook;
+	g_way = way;
+	wrmsr(MSR_KVM_PV_EOI_EN, AREA | KVM_MSR_ENABLED);
+	return 0;
+}
+
+/* Two at once: the second may only come when the first is over. */
+static void end_some(struct vm *vm, enum eoi_way way)
+{
+	struct vcpu *v = vm->vcpus[0];
+	int i;
+
+	remote(v, g_eoi_on, way, 0);
+	G(vm, g_offers) = 0;
+	for (i = 0; i < 8; i++) {
+		remote_icr(vm->vcpus[1], 0, ICR_ASSERT | (0x40 + i));
+		EQ(remote_window(v), 1);
+		if (i & 1)
+			EQ(lapic_bit(v, APIC_ISR, 0x40 + i), 0);
+	}
+	for (i = 0; i < 8; i++) {
+		remote_icr(vm->vcpus[1], 0, ICR_ASSERT | (0x50 + i));
+		remote_icr(vm->vcpus[1], 0, ICR_ASSERT | (0x60 + i));
+		while (remote_window(v))
+			;
+		EQ(PERCPU(v).count[0x50 + i], way + 1);
+		EQ(PERCPU(v).count[0x60 + i], way + 1);
+	}
+	for (i = 0; i < 256; i++)
+		EQ(lapic_bit(v, APIC_ISR, i), 0);
+	EQ(RAM(vm, AREA, u32), 0);
+}
+
+BOTH_MODES(pv_eoi)
+{
+	struct vm *vm;
+
+	NEED(PV_EOI);
+	vm = remote_vm(x2, 2);
+	end_some(vm, TAKE_OFFER);
+	if (!kvm_uses("enable_apicv"))
+		CHECK(G(vm, g_offers));
+	end_some(vm, IGNORE_OFFER);
+	vm_free(vm);
+}
+
 /* ---- asynchronous page faults ------------------------------------------- */
 
 static volatile struct kvm_vcpu_pv_apf_data *const shared = (void *)AREA;
-static volatile u64 g_token, g_value, g_resumed;
+static volatile u64 g_token, g_value;
 
 /* One access. The value is the vector that it raised. */
 static u64 touch(u64 address, u64 unused)

@@ -397,12 +397,30 @@ static void g_use_translation(void)
 		g_rounds++;
 }
 
+static volatile u64 g_pte;
+
+/* Another vCPU: it has the first one's CPU, so that one is preempted. */
+static void g_remap(void)
+{
+	struct kvm_steal_time *st = (void *)AREA;
+	u8 expected;
+
+	do {
+		while (*(volatile u8 *)&st->preempted != KVM_VCPU_PREEMPTED)
+			;
+		write64(g_pte, (read64(g_pte) & ~0xfffffffff000ull) | PAGE_B);
+		expected = KVM_VCPU_PREEMPTED;
+	} while (!__atomic_compare_exchange_n(&st->preempted, &expected,
+			KVM_VCPU_PREEMPTED | KVM_VCPU_FLUSH_TLB, false,
+			__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	outb(PORT_DONE, 0);
+}
+
 TEST_TIMED(flush_while_preempted, 60)
 {
 	volatile struct kvm_steal_time *st;
 	pthread_t thread;
-	struct vcpu *v;
-	u64 *pte;
+	struct vcpu *v, *other;
 
 	if (!pv_has(KVM_FEATURE_PV_TLB_FLUSH))
 		skip("no paravirtual TLB flush");
@@ -410,14 +428,14 @@ TEST_TIMED(flush_while_preempted, 60)
 	RAM(v->vm, PAGE_A, u64) = 'A';
 	RAM(v->vm, PAGE_B, u64) = 'B';
 	map_page(v->vm, REMAPPED, PAGE_A, PT_P | PT_W | PT_A | PT_D);
-	pte = guest_pte(v->vm, REMAPPED);
+	G(v->vm, g_pte) = (u8 *)guest_pte(v->vm, REMAPPED) - v->vm->ram;
+	other = vcpu_new(v->vm, 1);
+	vcpu_long(other, g_remap);
 	pin_to_cpu(0);
 	EQ(pthread_create(&thread, NULL, run_spinner, v), 0);
 	st = &RAM(v->vm, AREA, struct kvm_steal_time);
 	wait_for_preempted(st, KVM_VCPU_PREEMPTED);
-	*pte = (*pte & ~0xfffffffff000ull) | PAGE_B;
-	/* The vCPU is not running: this thread has its only CPU. */
-	st->preempted |= KVM_VCPU_FLUSH_TLB;
+	vcpu_done(other);
 	pthread_join(thread, NULL);
 	EQ(G(v->vm, g_seen), 'B');
 	EQ(st->preempted, 0);

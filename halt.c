@@ -44,41 +44,28 @@ MODULE_PARM_DESC(halt_poll_ns_shrink, "Divisor by which it shrinks; 0: to 0");
 
 /* ---- why a vCPU would stop waiting -------------------------------------- */
 
-/* What the guest lets through; it cannot change while the guest waits. */
-struct waiting {
-	bool halted;
-	bool nmi_allowed;
-	bool interrupt_allowed;
-};
-
 /* Requests that cannot wait for the next entry. */
 #define URGENT_REQUESTS	(BIT(KVM_REQ_VM_DEAD) | BIT(KVM_REQ_TRIPLE_FAULT) | \
 			 BIT(KVM_REQ_TSC_UPDATE) | BIT(KVM_REQ_APIC_MAP) | \
 			 BIT(KVM_REQ_IOAPIC_EOI) | BIT(KVM_REQ_BACKEND) | \
 			 BIT(KVM_REQ_APF_READY))
 
-static struct waiting waiting_for(struct kvm_vcpu *vcpu)
-{
-	return (struct waiting) {
-		.halted = vcpu->mp_state == KVM_MP_STATE_HALTED,
-		.nmi_allowed = backend->nmi_allowed(vcpu),
-		.interrupt_allowed = backend->interrupt_allowed(vcpu),
-	};
-}
-
-static bool halt_ends(struct kvm_vcpu *vcpu, const struct waiting *w)
+/* What the guest lets through is asked last: it takes reads of the VMCS. */
+static bool halt_ends(struct kvm_vcpu *vcpu)
 {
 	return vcpu->ev.exception.pending ||
 	       READ_ONCE(vcpu->pv.unhalted) ||
-	       (w->nmi_allowed && atomic_read(&vcpu->ev.nmi_pending)) ||
-	       (w->interrupt_allowed && kvm_interrupt_pending(vcpu));
+	       (atomic_read(&vcpu->ev.nmi_pending) &&
+		backend->nmi_allowed(vcpu)) ||
+	       (kvm_interrupt_pending(vcpu) &&
+		backend->interrupt_allowed(vcpu));
 }
 
-static bool wait_ends(struct kvm_vcpu *vcpu, const struct waiting *w)
+static bool wait_ends(struct kvm_vcpu *vcpu)
 {
 	return (READ_ONCE(vcpu->requests) & URGENT_REQUESTS) ||
 	       kvm_apic_has_events(vcpu) ||
-	       (w->halted && halt_ends(vcpu, w));
+	       (vcpu->mp_state == KVM_MP_STATE_HALTED && halt_ends(vcpu));
 }
 
 /* ---- polling ------------------------------------------------------------ */
@@ -127,7 +114,7 @@ static void learn(struct kvm_vcpu *vcpu, u64 waited)
 }
 
 /* True: there is no need to sleep. */
-static bool poll(struct kvm_vcpu *vcpu, const struct waiting *w, u64 start)
+static bool poll(struct kvm_vcpu *vcpu, u64 start)
 {
 	u64 end = start + min(vcpu->halt_poll_ns, longest_poll(vcpu));
 	u64 now = start;
@@ -137,7 +124,7 @@ static bool poll(struct kvm_vcpu *vcpu, const struct waiting *w, u64 start)
 		return false;
 	vcpu->stat.halt_attempted_poll++;
 	do {
-		if (wait_ends(vcpu, w)) {
+		if (wait_ends(vcpu)) {
 			vcpu->stat.halt_successful_poll++;
 			vcpu->stat.halt_poll_success_ns += now - start;
 			kvm_stat_hist(vcpu->stat.halt_poll_success_hist,
@@ -155,12 +142,12 @@ static bool poll(struct kvm_vcpu *vcpu, const struct waiting *w, u64 start)
 
 /* ---- waiting ------------------------------------------------------------ */
 
-static void sleep_until(struct kvm_vcpu *vcpu, const struct waiting *w)
+static void sleep_until_woken(struct kvm_vcpu *vcpu)
 {
 	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
-		if (wait_ends(vcpu, w) || signal_pending(current))
+		if (wait_ends(vcpu) || signal_pending(current))
 			break;
 		schedule();
 		vcpu->stat.halt_wakeup++;
@@ -168,29 +155,30 @@ static void sleep_until(struct kvm_vcpu *vcpu, const struct waiting *w)
 	finish_rcuwait(&vcpu->wait);
 }
 
-static void wait(struct kvm_vcpu *vcpu, const struct waiting *w)
+static void wait(struct kvm_vcpu *vcpu)
 {
+	const bool halted = vcpu->mp_state == KVM_MP_STATE_HALTED;
 	bool slept = false;
 	u64 start;
 
-	if (wait_ends(vcpu, w))
+	if (wait_ends(vcpu))
 		return;
 	kvm_apic_timer_sleep(vcpu);
 	start = ktime_get_ns();
-	if (!w->halted || !poll(vcpu, w, start)) {
+	if (!halted || !poll(vcpu, start)) {
 		u64 from = ktime_get_ns(), ns;
 
-		sleep_until(vcpu, w);
+		sleep_until_woken(vcpu);
 		slept = true;
 		ns = ktime_get_ns() - from;
 		vcpu->stat.halt_wait_ns += ns;
 		kvm_stat_hist(vcpu->stat.halt_wait_hist, ns);
 	}
-	if (w->halted)
+	if (halted)
 		learn(vcpu, ktime_get_ns() - start);
 	if (trace_kvm_vcpu_wakeup_enabled())
 		trace_kvm_vcpu_wakeup(ktime_get_ns() - start, slept,
-				      wait_ends(vcpu, w));
+				      wait_ends(vcpu));
 }
 
 static void run_again(struct kvm_vcpu *vcpu)
@@ -201,23 +189,19 @@ static void run_again(struct kvm_vcpu *vcpu)
 
 void kvm_vcpu_wait(struct kvm_vcpu *vcpu)
 {
-	const struct waiting w = waiting_for(vcpu);
-
-	wait(vcpu, &w);
+	wait(vcpu);
 	if (kvm_apic_has_events(vcpu))
 		kvm_apic_accept_events(vcpu);
-	else if (w.halted && halt_ends(vcpu, &w))
+	else if (vcpu->mp_state == KVM_MP_STATE_HALTED && halt_ends(vcpu))
 		run_again(vcpu);
 }
 
 int kvm_emulate_halt(struct kvm_vcpu *vcpu)
 {
-	const struct waiting w = waiting_for(vcpu);
-
 	vcpu->stat.halt_exits++;
 	if (unlikely(vcpu->pv.eoi_offered))
 		kvm_apic_settle_eoi(vcpu);
-	if (unlikely(halt_ends(vcpu, &w))) {
+	if (unlikely(halt_ends(vcpu))) {
 		run_again(vcpu);
 		return 1;
 	}

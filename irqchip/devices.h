@@ -81,11 +81,12 @@ void kvm_irqfd_release(struct kvm *kvm);
 void kvm_irqfd_acked(struct kvm *kvm, u32 gsi);
 bool kvm_irqfd_wants_ack(struct kvm *kvm, u32 gsi);
 
-/* Signal those that the write is for; false: there is none. srcu held. */
+/*
+ * Signal those that the write is for; false: there is none. srcu held. A write
+ * of unknown length and value has `len` 0, and is for those of any length.
+ */
 bool kvm_ioeventfd_write(struct kvm *kvm, enum kvm_bus bus, u64 addr,
 			 unsigned int len, const void *data);
-/* Of unknown length and value. */
-bool kvm_ioeventfd_write_any(struct kvm *kvm, u64 addr);
 void kvm_ioeventfd_release(struct kvm *kvm);
 
 #endif

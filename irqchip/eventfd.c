@@ -454,22 +454,6 @@ bool kvm_ioeventfd_write(struct kvm *kvm, enum kvm_bus bus, u64 addr,
 	return false;
 }
 
-bool kvm_ioeventfd_write_any(struct kvm *kvm, u64 addr)
-{
-	struct kvm_ioeventfds *all = smp_load_acquire(&kvm->ioeventfds);
-	struct ioeventfd *e;
-
-	if (!all)
-		return false;
-	hlist_for_each_entry_srcu(e, bucket(all, addr), node,
-				  srcu_read_lock_held(&kvm->srcu))
-		if (e->addr == addr && e->bus == KVM_BUS_MMIO && !e->len) {
-			compat_eventfd_signal(e->ctx);
-			return true;
-		}
-	return false;
-}
-
 /* A write could be for both. */
 static bool collide(const struct ioeventfd *a, const struct ioeventfd *b)
 {

@@ -304,7 +304,7 @@ bool kvm_io_signal_any(struct kvm_vcpu *vcpu, gpa_t gpa)
 {
 	struct kvm *kvm = vcpu->kvm;
 	int idx = srcu_read_lock(&kvm->srcu);
-	bool done = kvm_ioeventfd_write_any(kvm, gpa);
+	bool done = kvm_ioeventfd_write(kvm, KVM_BUS_MMIO, gpa, 0, NULL);
 
 	srcu_read_unlock(&kvm->srcu, idx);
 	if (done)

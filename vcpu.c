@@ -227,6 +227,13 @@ static bool takes_user_interrupts(struct kvm_vcpu *vcpu)
 		kvm_apic_takes_extint(vcpu));
 }
 
+/* KVM_INTERRUPT would reach the guest at the next entry. */
+static bool user_interrupt_possible(struct kvm_vcpu *vcpu)
+{
+	return takes_user_interrupts(vcpu) && vcpu->ev.user_irq < 0 &&
+	       kvm_interrupt_possible(vcpu);
+}
+
 static void reinject_interrupt(struct kvm_vcpu *vcpu)
 {
 	const struct kvm_queued_interrupt *irq = &vcpu->ev.interrupt;
@@ -555,13 +562,6 @@ static int vcpu_enter_guest(struct kvm_vcpu *vcpu)
 	return backend->handle_exit(vcpu);
 }
 
-static bool user_wants_interrupt_window(struct kvm_vcpu *vcpu)
-{
-	return vcpu->run->request_interrupt_window &&
-	       takes_user_interrupts(vcpu) && vcpu->ev.user_irq < 0 &&
-	       kvm_interrupt_possible(vcpu);
-}
-
 static int signal_exit(struct kvm_vcpu *vcpu, int error)
 {
 	vcpu->run->exit_reason = KVM_EXIT_INTR;
@@ -586,7 +586,8 @@ static int run_loop(struct kvm_vcpu *vcpu)
 		} else {
 			kvm_vcpu_wait(vcpu);
 		}
-		if (unlikely(user_wants_interrupt_window(vcpu))) {
+		if (unlikely(vcpu->run->request_interrupt_window) &&
+		    user_interrupt_possible(vcpu)) {
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			vcpu->stat.request_irq_exits++;
 			return 0;
@@ -641,8 +642,7 @@ static void update_kvm_run(struct kvm_vcpu *vcpu)
 	/* With all controllers in the kernel there is nothing to wait for. */
 	run->ready_for_interrupt_injection =
 		vcpu->kvm->irqchip_mode == KVM_IRQCHIP_KERNEL ||
-		(takes_user_interrupts(vcpu) && vcpu->ev.user_irq < 0 &&
-		 kvm_interrupt_possible(vcpu));
+		user_interrupt_possible(vcpu);
 }
 
 int kvm_vcpu_run(struct kvm_vcpu *vcpu)

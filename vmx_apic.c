@@ -245,26 +245,18 @@ void vmx_apic_tpr_threshold(struct kvm_vcpu *vcpu, int threshold)
 
 /* ---- delivery of virtual interrupts -------------------------------------- */
 
-static u32 *vector_word(struct kvm_vcpu *vcpu, unsigned int base, int word)
+static u32 *irr_word(struct kvm_vcpu *vcpu, int word)
 {
-	return kvm_apic_regs(vcpu) + base + word * 16;
+	return kvm_apic_word(kvm_apic_regs(vcpu), APIC_IRR, word);
 }
 
-/* Of IRR or ISR; 0, which is no legal vector, where there is none. */
-static u8 highest_vector(struct kvm_vcpu *vcpu, unsigned int base)
+/* For "Guest Interrupt Status": 0, which is no legal vector, for none. */
+static u8 or_0(int vector)
 {
-	int word;
-
-	for (word = 7; word >= 0; word--) {
-		u32 bits = READ_ONCE(*vector_word(vcpu, base, word));
-
-		if (bits)
-			return word * 32 + __fls(bits);
-	}
-	return 0;
+	return max(vector, 0);
 }
 
-/* "Guest Interrupt Status": RVI, the highest in IRR, and SVI, in ISR. */
+/* RVI, the highest in IRR, and SVI, in ISR. */
 static void write_status(struct vcpu_vmx *vmx, u8 rvi, u8 svi)
 {
 	u16 status = svi << 8 | rvi;
@@ -275,8 +267,10 @@ static void write_status(struct vcpu_vmx *vmx, u8 rvi, u8 svi)
 
 void vmx_apic_reload(struct kvm_vcpu *vcpu)
 {
-	write_status(to_vmx(vcpu), highest_vector(vcpu, APIC_IRR),
-		     highest_vector(vcpu, APIC_ISR));
+	void *regs = kvm_apic_regs(vcpu);
+
+	write_status(to_vmx(vcpu), or_0(kvm_apic_highest(regs, APIC_IRR)),
+		     or_0(kvm_apic_highest(regs, APIC_ISR)));
 }
 
 /* A cached copy of each quarter tells what the VMCS has. */
@@ -315,7 +309,7 @@ static void notify(struct kvm_vcpu *vcpu)
 /* An IPI to itself, in the inner loop: IRR is its own. */
 static bool accept_own(struct vcpu_vmx *vmx, u8 vector)
 {
-	u32 *word = vector_word(&vmx->vcpu, APIC_IRR, vector / 32);
+	u32 *word = irr_word(&vmx->vcpu, vector / 32);
 	u16 status;
 
 	if (*word & BIT(vector % 32))
@@ -361,29 +355,28 @@ static void take_word(struct kvm_vcpu *vcpu, int i)
 	unsigned long bits = READ_ONCE(*word) ? xchg(word, 0) : 0;
 
 	if (lower_32_bits(bits))
-		*vector_word(vcpu, APIC_IRR, 2 * i) |= lower_32_bits(bits);
+		*irr_word(vcpu, 2 * i) |= lower_32_bits(bits);
 	if (upper_32_bits(bits))
-		*vector_word(vcpu, APIC_IRR, 2 * i + 1) |= upper_32_bits(bits);
+		*irr_word(vcpu, 2 * i + 1) |= upper_32_bits(bits);
 }
 
 int vmx_apic_take_posted(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
-	u8 highest;
-	int i;
+	bool posted = vmx->posted && READ_ONCE(vmx->posted->control);
+	int highest, i;
 
-	if (vmx->posted && READ_ONCE(vmx->posted->control)) {
+	if (posted) {
 		clear_bit(POSTED_ON, &vmx->posted->control);
 		smp_mb__after_atomic();
 		for (i = 0; i < ARRAY_SIZE(vmx->posted->requests); i++)
 			take_word(vcpu, i);
-		highest = highest_vector(vcpu, APIC_IRR);
-		write_status(vmx, highest,
-			     vmcs_read16(GUEST_INTR_STATUS) >> 8);
-	} else {
-		highest = highest_vector(vcpu, APIC_IRR);
 	}
-	return highest ?: -1;
+	highest = kvm_apic_highest(kvm_apic_regs(vcpu), APIC_IRR);
+	if (posted)
+		write_status(vmx, or_0(highest),
+			     vmcs_read16(GUEST_INTR_STATUS) >> 8);
+	return highest;
 }
 
 /* ---- the VMX-preemption timer ------------------------------------------- */

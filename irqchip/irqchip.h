@@ -30,6 +30,8 @@
 #ifndef KVM_IRQCHIP_H
 #define KVM_IRQCHIP_H
 
+#include <linux/bitops.h>
+#include <linux/compiler.h>
 #include <linux/kvm.h>
 #include <linux/kvm_types.h>
 #include <linux/types.h>
@@ -105,6 +107,31 @@ int kvm_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s);
 int kvm_set_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s);
 /* The page of registers, in the layout of "Local APIC Register Address Map". */
 void *kvm_apic_regs(struct kvm_vcpu *vcpu);
+
+/* Each register has a slot of 16 bytes; IRR, ISR and TMR have eight. */
+#define APIC_REG_STRIDE	16
+#define APIC_NR_WORDS	8
+
+static inline u32 *kvm_apic_word(void *regs, unsigned int base,
+				 unsigned int word)
+{
+	return regs + base + word * APIC_REG_STRIDE;
+}
+
+/* The highest vector that is set there, or -1. */
+static inline int kvm_apic_highest(void *regs, unsigned int base)
+{
+	int word;
+
+	for (word = APIC_NR_WORDS - 1; word >= 0; word--) {
+		u32 bits = READ_ONCE(*kvm_apic_word(regs, base, word));
+
+		if (bits)
+			return word * 32 + __fls(bits);
+	}
+	return -1;
+}
+
 /* IA32_APIC_BASE was written, and the value is legal. */
 void kvm_apic_base_changed(struct kvm_vcpu *vcpu, u64 old);
 /* MSRs 800H to 8FFH as RDMSR and WRMSR find them; 1: #GP. Interrupts may be off. */

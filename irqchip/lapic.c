@@ -30,28 +30,13 @@
 #define APIC_LVT_COUNT		6
 
 #define PRIORITY_CLASS		0xf0u
-#define NR_WORDS		8	/* of IRR, ISR, TMR */
-#define WORD_STRIDE		16
 
 static u32 *word_at(const struct kvm_lapic *apic, unsigned int base, int word)
 {
-	return apic->regs + base + word * WORD_STRIDE;
+	return kvm_apic_word(apic->regs, base, word);
 }
 
 /* ---- the highest of IRR and ISR ----------------------------------------- */
-
-static int highest_in(const struct kvm_lapic *apic, unsigned int base)
-{
-	int word;
-	u32 bits;
-
-	for (word = NR_WORDS - 1; word >= 0; word--) {
-		bits = READ_ONCE(*word_at(apic, base, word));
-		if (bits)
-			return word * 32 + __fls(bits);
-	}
-	return -1;
-}
 
 /* With irr_words for a guide. It says too much, never too little. */
 static int highest_irr(struct kvm_lapic *apic)
@@ -78,7 +63,7 @@ static int highest_isr(struct kvm_lapic *apic)
 	int word;
 
 	if (apic->vcpu->apicv_active)
-		return highest_in(apic, APIC_ISR);
+		return kvm_apic_highest(apic->regs, APIC_ISR);
 	if (!apic->isr_words)
 		return -1;
 	word = __fls(apic->isr_words);
@@ -106,10 +91,10 @@ static void words_changed(struct kvm_lapic *apic)
 	int word;
 
 	apic->isr_words = 0;
-	for (word = 0; word < NR_WORDS; word++)
+	for (word = 0; word < APIC_NR_WORDS; word++)
 		if (*word_at(apic, APIC_ISR, word))
 			__set_bit(word, &apic->isr_words);
-	smp_store_mb(apic->irr_words, GENMASK(NR_WORDS - 1, 0));
+	smp_store_mb(apic->irr_words, GENMASK(APIC_NR_WORDS - 1, 0));
 }
 
 /* ---- priorities: "Interrupt, Task, and Processor Priority" --------------- */
@@ -349,7 +334,7 @@ static void reset_registers(struct kvm_lapic *apic)
 	apic_set(apic, APIC_LVR, version(apic));
 	apic_set(apic, APIC_DFR, APIC_DFR_FLAT);
 	apic_set(apic, APIC_SPIV, APIC_VECTOR_MASK);
-	for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += WORD_STRIDE)
+	for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += APIC_REG_STRIDE)
 		apic_set(apic, lvt, APIC_LVT_MASKED);
 	if (!apic->vcpu->id)
 		apic_set(apic, APIC_LVT0, APIC_MODE_EXTINT << 8);
@@ -453,7 +438,7 @@ static void write_svr(struct kvm_lapic *apic, u32 offset, u32 old)
 
 	drop_directed_eoi(apic);
 	if (!(apic_get(apic, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
-		for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += WORD_STRIDE)
+		for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += APIC_REG_STRIDE)
 			apic_set(apic, lvt,
 				 apic_get(apic, lvt) | APIC_LVT_MASKED);
 	update_lint0(apic);
@@ -542,7 +527,7 @@ struct apic_reg {
 #define TDCR_BITS	0xbu
 
 #define ROW(offset)	[(offset) >> 4]
-#define ROWS(first)	[(first) >> 4 ... ((first) >> 4) + NR_WORDS - 1]
+#define ROWS(first)	[(first) >> 4 ... ((first) >> 4) + APIC_NR_WORDS - 1]
 
 static const struct apic_reg apic_regs[APIC_REG_ROWS] = {
 	ROW(APIC_ID)		= { RO, 0, 0, write_id },

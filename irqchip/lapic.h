@@ -64,8 +64,8 @@ struct kvm_lapic {
 /* Vectors below are the processor's own: "Valid Interrupt Vectors". */
 #define FIRST_LEGAL_VECTOR	16
 
-/* Slots of 16 bytes that may hold a register. */
-#define APIC_REG_ROWS	(KVM_APIC_REG_SIZE / 16)
+/* Slots that may hold a register. */
+#define APIC_REG_ROWS	(KVM_APIC_REG_SIZE / APIC_REG_STRIDE)
 
 /* Bits of ESR, by number: "Error Status Register (ESR)". */
 #define ESR_SEND_ILLEGAL_VECTOR		5
@@ -83,11 +83,11 @@ static inline void apic_set(struct kvm_lapic *apic, unsigned int offset,
 	WRITE_ONCE(*(u32 *)(apic->regs + offset), value);
 }
 
-/* IRR, ISR and TMR: eight words of 32 bits, each in a slot of 16 bytes. */
+/* For atomic operations on bit vector % 32. */
 static inline unsigned long *vector_word(const struct kvm_lapic *apic,
 					 unsigned int base, u8 vector)
 {
-	return apic->regs + base + vector / 32 * 16;
+	return (unsigned long *)kvm_apic_word(apic->regs, base, vector / 32);
 }
 
 static inline bool apic_test_vector(const struct kvm_lapic *apic,

@@ -11,19 +11,15 @@
 
 #ifdef __KERNEL__
 #include <linux/bits.h>
-#include <linux/types.h>
 #else
-#include <stdbool.h>
-#include <stdint.h>
-typedef uint8_t u8;
-typedef uint32_t u32;
-typedef unsigned long long u64;
 #ifndef BIT
 #define BIT(n)			(1ul << (n))
 #endif
 #define BIT_ULL(n)		(1ull << (n))
 #define GENMASK_ULL(h, l)	((~0ull << (l)) & (~0ull >> (63 - (h))))
 #endif
+
+#include "include/ints.h"
 
 /* ---- accesses and faults ------------------------------------------------ */
 

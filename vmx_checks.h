@@ -12,18 +12,7 @@
 #ifndef KVM_VMX_CHECKS_H
 #define KVM_VMX_CHECKS_H
 
-#ifdef __KERNEL__
-#include <linux/types.h>
-#else
-#include <stdbool.h>
-#include <stdint.h>
-typedef uint8_t u8;
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef unsigned long long u64;
-typedef int32_t s32;
-#endif
-
+#include "include/ints.h"
 #include "vmx.h"
 
 /*

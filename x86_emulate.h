@@ -20,19 +20,7 @@
 #ifndef X86_EMULATE_H
 #define X86_EMULATE_H
 
-#ifdef __KERNEL__
-#include <linux/types.h>
-#else
-#include <stdbool.h>
-#include <stdint.h>
-typedef uint8_t u8;
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef unsigned long long u64;
-typedef int8_t s8;
-typedef int32_t s32;
-typedef long long s64;
-#endif
+#include "include/ints.h"
 
 struct x86_emulate_ctxt;
 struct x86_opcode;

@@ -11,9 +11,9 @@
 TEST_CC		?= gcc
 LIB_SRC		:= harness.c vm.c modes.c guest.c irqchip.c leaks.c \
 		   guest_stubs.S
-LIB_H		:= $(wildcard $(LIB)/*.h)
+LIB_H		:= $(wildcard $(LIB)/*.h) $(LIB)/../../include/ints.h
 LIB_CFLAGS	:= -O2 -g -std=gnu11 -Wall -Wextra \
-		   -Wno-missing-field-initializers -I$(LIB) \
+		   -Wno-missing-field-initializers -I$(LIB) -I$(LIB)/../.. \
 		   -fno-pie -fno-stack-protector -fno-common \
 		   -fcf-protection=none -fno-strict-aliasing \
 		   -fno-toplevel-reorder -fno-tree-vectorize -fno-ipa-icf \

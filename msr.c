@@ -133,10 +133,23 @@ static bool valid_mcg_ctl(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 	return !data || !~data;
 }
 
-/* Software may set IA32_MCi_CTL, and only clear what errors left behind. */
+/*
+ * "Machine-Check MSRs": IA32_MCi_CTL is all ones or 0, but that Linux leaves
+ * out the errors of bits 0 and 10 on some processors. IA32_MCi_STATUS can only
+ * be cleared; IA32_MCi_ADDR and IA32_MCi_MISC keep what is written.
+ */
+#define MC_CTL_OPTIONAL	(BIT_ULL(0) | BIT_ULL(10))
+
 static bool valid_mc_bank(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 {
-	return host || !(index & 3) || !data;
+	switch (index & 3) {
+	case 0:
+		return !data || !~(data | MC_CTL_OPTIONAL);
+	case 1:
+		return host || !data;
+	default:
+		return true;
+	}
 }
 
 static bool valid_zero(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
@@ -602,6 +615,8 @@ static const struct msr_policy policies[] = {
 	  .flags = M_LIST | M_GUEST_RO },
 	{ MSR_MISC_FEATURES_ENABLES, FIELD(misc_features),
 	  .valid = valid_zero, .flags = M_LIST },
+	/* There are no performance counters; monitors ask all the same. */
+	{ MSR_IA32_PERF_CAPABILITIES, CONST(0), .flags = M_GUEST_NONE },
 
 	{ MSR_IA32_DEBUGCTLMSR, CALL(debugctl), .flags = M_LIST },
 
@@ -847,6 +862,7 @@ const u32 *kvm_msr_list(u32 *count)
 static const u32 feature_msrs[] = {
 	MSR_IA32_UCODE_REV,
 	MSR_IA32_ARCH_CAPABILITIES,
+	MSR_IA32_PERF_CAPABILITIES,
 };
 
 const u32 *kvm_msr_feature_list(u32 *count)
@@ -862,6 +878,9 @@ int kvm_get_msr_feature(u32 index, u64 *data)
 		return rdmsrq_safe(MSR_IA32_UCODE_REV, data) ? 1 : 0;
 	case MSR_IA32_ARCH_CAPABILITIES:
 		*data = arch_capabilities;
+		return 0;
+	case MSR_IA32_PERF_CAPABILITIES:
+		*data = 0;
 		return 0;
 	default:
 		return 1;

@@ -26,6 +26,9 @@
 #define MSR_MTRR_FIX4K_F8000	0x26f
 #define MSR_PAT			0x277
 #define MSR_MTRR_DEF_TYPE	0x2ff
+#define MSR_PERF_CAPABILITIES	0x345
+#define MSR_MC0_CTL		0x400
+#define MSR_MC_END		0x480
 #define MSR_KVM_PV_EOI_EN	0x4b564d06
 #define MSR_EFER		0xc0000080
 #define MSR_STAR		0xc0000081
@@ -184,6 +187,49 @@ static void g_faults_change_nothing(void)
 TEST(faults_change_nothing)
 {
 	guest_run(g_faults_change_nothing);
+}
+
+/* "Machine-Check MSRs": four for each bank, and none beyond the last. */
+#define MANY_BITS	0xaaaaaaaaaaaaaaaaull
+
+static bool g_keeps(u32 index, u64 value)
+{
+	u64 back;
+
+	return try_wrmsr(index, value) == VEC_NONE &&
+	       try_rdmsr(index, &back) == VEC_NONE && back == value;
+}
+
+static void g_bank(u32 ctl)
+{
+	G_CHECK(g_keeps(ctl, 0));
+	G_CHECK(g_keeps(ctl, ~0ull));
+	G_EQ(try_wrmsr(ctl, MANY_BITS), VEC_GP);
+	G_EQ(rdmsr(ctl), ~0ull);
+	G_CHECK(g_keeps(ctl + 1, 0));
+	G_EQ(try_wrmsr(ctl + 1, 1), VEC_GP);
+	G_CHECK(g_keeps(ctl + 2, MANY_BITS));
+	G_CHECK(g_keeps(ctl + 3, ~0ull));
+	G_CHECK(g_keeps(ctl + 3, 0));
+}
+
+static void g_machine_check_banks(void)
+{
+	u32 end = MSR_MC0_CTL + (rdmsr(MSR_MCG_CAP) & 0xff) * 4, index;
+	u64 value;
+
+	G_CHECK(end > MSR_MC0_CTL && end <= MSR_MC_END);
+	for (index = MSR_MC0_CTL; index < end; index += 4)
+		g_bank(index);
+	for (; index < MSR_MC_END; index++) {
+		G_EQ(try_rdmsr(index, &value), VEC_GP);
+		G_EQ(try_wrmsr(index, 0), VEC_GP);
+	}
+}
+
+TEST(machine_check_banks)
+{
+	guest_run(g_machine_check_banks);
 }
 
 /* Readable by any guest of this age. */
@@ -435,6 +481,9 @@ TEST(feature_msrs)
 		row(ioctl(kvm_fd(), KVM_GET_MSRS, &one) == 1,
 		    "feature MSR 0x%x cannot be read", list->indices[i]);
 	}
+	/* Monitors ask for it, counters or not. */
+	one.entry.index = MSR_PERF_CAPABILITIES;
+	EQ(ioctl(kvm_fd(), KVM_GET_MSRS, &one), 1);
 	one.entry.index = 0x12345;
 	CHECK(ioctl(kvm_fd(), KVM_GET_MSRS, &one) != 1);
 	free(list);

@@ -746,12 +746,30 @@ static u32 find_offered_flags(void)
 	return flags;
 }
 
+/*
+ * No processor has INVPCID without PCIDs, and a guest that sees it sets
+ * CR4.PCIDE.
+ */
+static void drop_invpcid_without_pcid(struct kvm_cpuid_entry2 *entries,
+				      u32 nent)
+{
+	struct kvm_cpuid_entry2 *e, *end = entries + nent;
+
+	for (e = entries; e < end; e++)
+		if (e->function == 1 && (e->ecx & F(PCID)))
+			return;
+	for (e = entries; e < end; e++)
+		if (e->function == 7 && !e->index)
+			e->ebx &= ~F(INVPCID);
+}
+
 int kvm_cpuid_setup(void)
 {
 	nr_supported = 0;
 	add_basic();
 	add_kvm();
 	add_extended();
+	drop_invpcid_without_pcid(supported, nr_supported);
 	offered_flags = find_offered_flags();
 	return 0;
 }
@@ -949,6 +967,7 @@ int kvm_set_cpuid2(struct kvm_vcpu *vcpu,
 		return -ENOMEM;
 	if (!vcpu->apic)
 		drop_pv_of_apic(copy, nent);
+	drop_invpcid_without_pcid(copy, nent);
 	if (rcu_access_pointer(vcpu->pid)) {
 		r = check_unchanged(vcpu, copy, nent);
 		kvfree(copy);

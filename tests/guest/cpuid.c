@@ -496,6 +496,30 @@ TEST(one_model_per_vcpu)
 }
 
 /* Features the backend cannot give must not be reported as supported. */
+/* INVPCID goes with PCIDs: a monitor that leaves these out leaves out both. */
+static void g_invpcid(void)
+{
+	G_EQ(TRY("invpcid (%%rsp), %%rax", NO_OUTS, "a"(2)), VEC_UD);
+}
+
+TEST(no_invpcid_without_pcid)
+{
+	struct kvm_cpuid2 *c = cpuid_copy();
+	struct vcpu *v;
+
+	if (!cpu_has(7, 1, 10))
+		skip("the processor has no INVPCID");
+	if (kvm_in_tree())
+		skip("in-tree lets guests have INVPCID alone");
+	cpuid_find(c, 1, 0)->ecx &= ~BIT(17);
+	v = start_with(g_invpcid, c);
+	vcpu_done(v);
+	WORKS(ioctl(v->fd, KVM_GET_CPUID2, c));
+	EQ(cpuid_find(c, 7, 0)->ebx & BIT(10), 0);
+	vm_free(v->vm);
+	free(c);
+}
+
 TEST(supported_is_sane)
 {
 	struct kvm_cpuid_entry2 *e = cpuid_find(supported_cpuid(), 0, 0);

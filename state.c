@@ -640,6 +640,9 @@ int kvm_translate(struct kvm_vcpu *vcpu, struct kvm_translation *tr)
 	idx = srcu_read_lock(&vcpu->kvm->srcu);
 	tr->valid = !kvm_gva_to_gpa(vcpu, tr->linear_address, 0, &gpa, &fault);
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	/* Without paging it is what was asked for, however wide. */
+	if (gpa & vcpu->reserved_gpa_bits)
+		tr->valid = 0;
 	tr->physical_address = tr->valid ? gpa : ~0ull;
 	tr->writeable = 1;
 	tr->usermode = 0;

@@ -319,6 +319,7 @@ TEST(translate_other_modes)
 	vcpu_real(v, G_CODE);
 	EQ(translate(v, 0x12345).physical_address, 0x12345);
 	EQ(translate(v, 0x12345).valid, 1);
+	EQ(translate(v, ~0ull).valid, 0);
 	vcpu_prot32(v, G_CODE, PAGING_PSE);
 	RAM(vm, G_PD32 + 0x30 * 4, u32) = 0x800000 | PT_P | PT_PS;
 	RAM(vm, G_PD32 + 0x31 * 4, u32) = 0;

@@ -774,6 +774,16 @@ int mmu_fault_level(const struct mmu_fault *fault)
 	return level;
 }
 
+/*
+ * While writes are logged a page that the guest comes to read, and can write,
+ * is taken for written: the write that often follows does not fault again, and
+ * monitors rely on finding what they loaded and the guest ran in the log.
+ */
+static bool counts_as_written(const struct mmu_fault *fault)
+{
+	return !fault->prefetch && slot_logs_dirty(fault->slot);
+}
+
 u64 mmu_make_spte(const struct mmu_fault *fault, kvm_pfn_t pfn, u32 pta)
 {
 	u64 spte = spte_format.present | spte_format.accessed |
@@ -794,10 +804,10 @@ u64 mmu_make_spte(const struct mmu_fault *fault, kvm_pfn_t pfn, u32 pta)
 	if (!(pta & PTA_WRITE) || !fault->page.writable ||
 	    slot_readonly(fault->slot))
 		return spte;
-	if (fault->write) {
+	if (fault->write || counts_as_written(fault)) {
 		spte |= spte_format.writable | spte_format.dirty;
 		kvm_mark_page_dirty(fault->slot, fault->gfn);
-	} else if (kvm_caps.pml || !slot_logs_dirty(fault->slot)) {
+	} else if (!slot_logs_dirty(fault->slot)) {
 		spte |= spte_format.writable;
 	}
 	return spte;

@@ -173,6 +173,7 @@ bool mmu_reclaim_pages(struct kvm *kvm);
 struct mmu_fault {
 	gfn_t gfn;
 	bool write, exec;
+	bool prefetch;			/* nobody has asked for it yet */
 	u32 pta;			/* rights that the guest's tables give */
 	int max_level;			/* of the entry, likewise */
 

@@ -1037,6 +1037,7 @@ static bool prefetch_page(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
 {
 	struct mmu_fault fault = {
 		.gfn = gfn,
+		.prefetch = true,
 		.slot = slot,
 		.level = PT_LEVEL_4K,
 	};

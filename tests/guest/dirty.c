@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KVM_GET_DIRTY_LOG: a set bit for every page the guest wrote since the last
- * call, whoever carried out the write, and for no other page.
+ * call, whoever carried out the write, and for no other page but those of the
+ * monitor's that the guest came to read.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -244,6 +245,30 @@ TEST(discard_is_not_a_write)
 	check_log(v, 500);
 	touch_random(v, 500, 50, STORE_BYTE);
 	check_log(v, 500);
+	vm_free(v->vm);
+}
+
+/*
+ * What the monitor has put there, the guest's program among it, is in the log
+ * once the guest has read it, and no more than once.
+ */
+TEST(read_of_what_the_monitor_wrote)
+{
+	u8 *mem = mem_alloc(100 * 4096);
+	struct vcpu *v;
+
+	memset(mem, 1, 100 * 4096);
+	v = lister(100, KVM_MEM_LOG_DIRTY_PAGES, mem);
+	G(v->vm, list)[0] = 7;
+	G(v->vm, list_len) = 1;
+	G(v->vm, list_how) = READ_ONLY;
+	serve_until_sync(v);
+	set_want(7);
+	check_log(v, 100);
+	serve_until_sync(v);
+	check_log(v, 100);
+	touch_random(v, 100, 20, STORE_BYTE);
+	check_log(v, 100);
 	vm_free(v->vm);
 }
 

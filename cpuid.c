@@ -482,10 +482,18 @@ int kvm_get_supported_cpuid(struct kvm_cpuid_entry2 *entries, u32 *nent)
 	return 0;
 }
 
-/* No feature is emulated that a guest could also do without. */
+/* What a guest may be given though the processor lacks it. */
+static const struct kvm_cpuid_entry2 emulated[] = {
+	{ .function = 0, .eax = 1 },
+	{ .function = 1, .ecx = F(MOVBE) },
+};
+
 int kvm_get_emulated_cpuid(struct kvm_cpuid_entry2 *entries, u32 *nent)
 {
-	*nent = 0;
+	if (*nent < ARRAY_SIZE(emulated))
+		return -E2BIG;
+	memcpy(entries, emulated, sizeof(emulated));
+	*nent = ARRAY_SIZE(emulated);
 	return 0;
 }
 
@@ -674,6 +682,7 @@ static const struct {
 } flag_rows[] = {
 	{ KVM_CPUF_MWAIT,	1, 0, ECX, F(MWAIT) },
 	{ KVM_CPUF_PCID,	1, 0, ECX, F(PCID) },
+	{ KVM_CPUF_MOVBE,	1, 0, ECX, F(MOVBE) },
 	{ KVM_CPUF_XSAVE,	1, 0, ECX, F(XSAVE) },
 	{ KVM_CPUF_X2APIC,	1, 0, ECX, F(X2APIC) },
 	{ KVM_CPUF_TSC_DEADLINE, 1, 0, ECX, F(TSC_DEADLINE_TIMER) },

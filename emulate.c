@@ -16,19 +16,26 @@
  * x86_emulate.c knows the instructions; mmu.c translates; here is no page
  * table and no VMCS field. Locking: vcpu->mutex is held, and kvm->srcu.
  *
- * Entry points: kvm_emulate_instruction(), kvm_emulate_event(),
- * kvm_emulate_task_switch(), kvm_fast_pio().
+ * Entry points: kvm_emulate_instruction(), kvm_emulate_undefined(),
+ * kvm_emulate_event(), kvm_emulate_task_switch(), kvm_fast_pio().
  *
  * SDM: "Instruction Set Reference", "Task Management"; the KVM API's
  * documentation for what kvm_run holds at each exit.
  */
+#include <linux/module.h>
 #include <linux/slab.h>
+#include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 
 #include "include/compat.h"
 #include "kvm.h"
 #include "trace.h"
 #include "x86_emulate.h"
+
+static bool force_emulation_prefix;
+module_param(force_emulation_prefix, bool, 0444);
+MODULE_PARM_DESC(force_emulation_prefix,
+		 "Emulate what a guest puts behind UD2 and \"kvm\"");
 
 #define MAX_INSN_BYTES	15	/* of an instruction */
 /* What kvm_run can carry in one MMIO exit. */
@@ -1548,6 +1555,151 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 	if (rc == X86EMUL_FAULT)
 		return inject_fault(em);
 	return unknown(em, emultype);
+}
+
+/* ---- what the processor does not know ----------------------------------- */
+
+/* By these bytes tests ask for an instruction to be emulated. */
+static const u8 emulation_prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
+static const u8 insn_syscall[] = { 0x0f, 0x05 };
+
+/* How many of the bytes from RIP on can be had; a fault is not the guest's. */
+static unsigned int peek_code(struct kvm_emulator *em, u8 *buf,
+			      unsigned int bytes)
+{
+	const u64 at = linear_rip(em->vcpu);
+	unsigned int i;
+
+	for (i = 0; i < bytes; i++)
+		if (em_fetch(&em->ctxt, at + i, buf + i, 1))
+			break;
+	em->error = 0;
+	return i;
+}
+
+static bool is_prefix(const struct x86_emulate_ctxt *ctxt, u8 byte)
+{
+	switch (byte) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e:
+	case 0x64 ... 0x67:
+		return true;
+	case 0x40 ... 0x4f:
+		return ctxt->mode == X86_MODE_PROT64;
+	default:
+		return false;
+	}
+}
+
+static bool is_movbe(const struct x86_emulate_ctxt *ctxt, const u8 *code,
+		     unsigned int len)
+{
+	while (len && is_prefix(ctxt, *code)) {
+		code++;
+		len--;
+	}
+	return len >= 3 && code[0] == 0x0f && code[1] == 0x38 &&
+	       (code[2] & ~1) == 0xf0;
+}
+
+static bool lacks_movbe(const struct kvm_vcpu *vcpu)
+{
+	return guest_cpu_has(vcpu, KVM_CPUF_MOVBE) &&
+	       !boot_cpu_has(X86_FEATURE_MOVBE);
+}
+
+/* Of AMD, whose SYSCALL works in compatibility and protected mode, too? */
+static bool has_syscall_everywhere(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->nr_cpuid && !guest_cpu_has(vcpu, KVM_CPUF_INTEL);
+}
+
+bool kvm_wants_undefined(const struct kvm_vcpu *vcpu)
+{
+	return force_emulation_prefix || has_syscall_everywhere(vcpu) ||
+	       lacks_movbe(vcpu);
+}
+
+static void set_syscall_segment(struct kvm_vcpu *vcpu, enum kvm_seg seg,
+				u16 selector, u8 type, bool l)
+{
+	const struct kvm_segment s = {
+		.selector = selector, .limit = ~0u, .type = type, .s = 1,
+		.present = 1, .g = 1, .l = l, .db = !l,
+	};
+
+	backend->set_segment(vcpu, &s, seg);
+}
+
+/* AMD's manual, volume 3, "SYSCALL": where 64-bit code may not be. */
+static int emulate_syscall(struct kvm_emulator *em)
+{
+	struct x86_emulate_ctxt *ctxt = &em->ctxt;
+	struct kvm_vcpu *vcpu = em->vcpu;
+	const bool l = is_long_mode(vcpu);
+	u64 star = 0, mask = X86_EFLAGS_VM | X86_EFLAGS_IF;
+
+	begin_attempt(em);
+	kvm_get_msr(vcpu, MSR_STAR, &star, true);
+	ctxt->regs[X86_RCX] = (u32)(ctxt->rip + sizeof(insn_syscall));
+	ctxt->regs_dirty = BIT(X86_RCX);
+	ctxt->rip = (u32)star;
+	if (l) {
+		ctxt->regs[X86_R11] = ctxt->rflags & ~X86_EFLAGS_RF;
+		ctxt->regs_dirty |= BIT(X86_R11);
+		kvm_get_msr(vcpu, MSR_CSTAR, &ctxt->rip, true);
+		kvm_get_msr(vcpu, MSR_SYSCALL_MASK, &mask, true);
+	}
+	ctxt->rflags &= ~(mask | X86_EFLAGS_RF);
+	ctxt->rflags |= X86_EFLAGS_FIXED;
+	star = star >> 32 & 0xfffc;
+	set_syscall_segment(vcpu, VCPU_SEG_CS, star, 11, l);
+	set_syscall_segment(vcpu, VCPU_SEG_SS, star + 8, 3, false);
+	ctxt->shadow = 0;
+	ctxt->halted = false;
+	ctxt->task_trap = false;
+	ctxt->trap = ctxt->rflags & X86_EFLAGS_TF;
+	return finish(em, true);
+}
+
+static bool syscall_works(const struct kvm_emulator *em)
+{
+	const struct kvm_vcpu *vcpu = em->vcpu;
+	const enum x86_emul_mode mode = em->ctxt.mode;
+
+	return has_syscall_everywhere(vcpu) && (vcpu->efer & EFER_SCE) &&
+	       (mode == X86_MODE_PROT16 || mode == X86_MODE_PROT32);
+}
+
+static int emulate_known(struct kvm_vcpu *vcpu)
+{
+	int r = kvm_emulate_instruction(vcpu, 0, EMULTYPE_TRY);
+
+	if (r != KVM_EMULATE_UNKNOWN)
+		return r;
+	kvm_queue_exception(vcpu, X86_TRAP_UD);
+	return 1;
+}
+
+int kvm_emulate_undefined(struct kvm_vcpu *vcpu)
+{
+	struct kvm_emulator *em = vcpu->emul;
+	unsigned int len;
+	u8 code[8];
+
+	begin_instruction(em);
+	len = peek_code(em, code, sizeof(code));
+	if (force_emulation_prefix && len >= sizeof(emulation_prefix) &&
+	    !memcmp(code, emulation_prefix, sizeof(emulation_prefix))) {
+		kvm_rip_write(vcpu, em->ctxt.rip + sizeof(emulation_prefix));
+		return emulate_known(vcpu);
+	}
+	if (syscall_works(em) && len >= sizeof(insn_syscall) &&
+	    !memcmp(code, insn_syscall, sizeof(insn_syscall)))
+		return emulate_syscall(em);
+	if (lacks_movbe(vcpu) && is_movbe(&em->ctxt, code, len))
+		return emulate_known(vcpu);
+	kvm_queue_exception(vcpu, X86_TRAP_UD);
+	return 1;
 }
 
 /* ---- events and task switches ------------------------------------------- */

@@ -456,6 +456,7 @@ struct kvm_vcpu {
 #define KVM_CPUF_APIC		BIT(24)
 #define KVM_CPUF_FLUSH_L1D	BIT(25)
 #define KVM_CPUF_MCA		BIT(26)
+#define KVM_CPUF_MOVBE		BIT(27)
 
 static inline bool guest_cpu_has(const struct kvm_vcpu *vcpu, u32 feature)
 {
@@ -1040,6 +1041,12 @@ void kvm_emulator_free(struct kvm_vcpu *vcpu);
  */
 int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 			    u32 emultype);
+/*
+ * The processor does not know the instruction at RIP, but the guest's may:
+ * likewise, or #UD. Only where kvm_wants_undefined(), which follows CPUID.
+ */
+int kvm_emulate_undefined(struct kvm_vcpu *vcpu);
+bool kvm_wants_undefined(const struct kvm_vcpu *vcpu);
 /*
  * Deliver the event of vcpu->ev that is `injected` in the hardware's place: 1,
  * 0 or -errno. kvm->srcu held.

@@ -934,6 +934,8 @@ static void update_exception_bitmap(struct kvm_vcpu *vcpu)
 		bitmap |= BIT(X86_TRAP_BP);
 	if (!kvm_caps.ept)
 		bitmap |= BIT(X86_TRAP_PF);
+	if (kvm_wants_undefined(vcpu))
+		bitmap |= BIT(X86_TRAP_UD);
 	/* There the processor would go through a protected mode's IDT. */
 	if (in_real_mode(to_vmx(vcpu)))
 		bitmap = ~0u;
@@ -1444,6 +1446,7 @@ static void vmx_cpuid_changed(struct kvm_vcpu *vcpu)
 		ctl_set(vmx, VMX_CTL_CPU2_ENABLE_XSAVES,
 			guest_cpu_has(vcpu, KVM_CPUF_XSAVES));
 	vmx->user_msrs_loaded = false;
+	update_exception_bitmap(vcpu);
 	/* Which bits of CR4 the guest may own depends on what exists. */
 	vmx_set_cr4(vcpu, kvm_read_cr4(vcpu));
 }
@@ -2289,6 +2292,8 @@ static int handle_exception_nmi(struct kvm_vcpu *vcpu)
 		return handle_db(vcpu);
 	case X86_TRAP_BP:
 		return debug_exit(vcpu, X86_TRAP_BP, 0);
+	case X86_TRAP_UD:
+		return kvm_emulate_undefined(vcpu);
 	case X86_TRAP_AC:
 		if (host_split_lock(vcpu))
 			return 1;

@@ -259,6 +259,9 @@ TEST(read_of_what_the_monitor_wrote)
 
 	memset(mem, 1, 100 * 4096);
 	v = lister(100, KVM_MEM_LOG_DIRTY_PAGES, mem);
+	/* The large page by which the guest goes there is dirty from then on. */
+	touch_random(v, 1, 1, STORE_BYTE);
+	check_log(v, 100);
 	G(v->vm, list)[0] = 7;
 	G(v->vm, list_len) = 1;
 	G(v->vm, list_how) = READ_ONLY;

@@ -85,13 +85,20 @@ struct kvm_pit {
 
 /* ---- ticks of channel 0 to interrupts ----------------------------------- */
 
-/* The output rises. False: nobody would ever acknowledge that. */
+/*
+ * The output rises. False: nobody would ever acknowledge that, as nobody is
+ * there yet, or the interrupt controllers that are tell only the monitor.
+ */
 static bool raise(struct kvm_pit *pit)
 {
-	int r = kvm_set_irq(pit->kvm, KVM_IRQ_SOURCE_PIT, 0, true);
+	struct kvm *kvm = pit->kvm;
+	int r;
 
-	kvm_set_irq(pit->kvm, KVM_IRQ_SOURCE_PIT, 0, false);
-	return r >= 0;
+	if (!kvm_irqchip_in_kernel(kvm))
+		return false;
+	r = kvm_set_irq(kvm, KVM_IRQ_SOURCE_PIT, 0, true);
+	kvm_set_irq(kvm, KVM_IRQ_SOURCE_PIT, 0, false);
+	return r >= 0 && kvm->irqchip_mode == KVM_IRQCHIP_KERNEL;
 }
 
 static void raise_and_await(struct kvm_pit *pit)
@@ -630,23 +637,20 @@ static struct kvm_pit *pit_alloc(struct kvm *kvm, u32 flags)
 	return pit;
 }
 
-/* KVM_CREATE_PIT2. */
+/* KVM_CREATE_PIT2; kvmtool calls it before KVM_CREATE_IRQCHIP. */
 int kvm_pit_create(struct kvm *kvm, u32 flags)
 {
-	struct kvm_pit *pit = NULL;
-	int r = -ENOENT;
+	struct kvm_pit *pit;
+	int r = -EEXIST;
 
 	if (flags & ~KVM_PIT_SPEAKER_DUMMY)
 		return -EINVAL;
 	mutex_lock(&kvm->lock);
-	if (kvm->pit) {
-		r = -EEXIST;
-	} else if (kvm->irqchip_mode == KVM_IRQCHIP_KERNEL) {
+	if (!kvm->pit) {
 		pit = pit_alloc(kvm, flags);
 		r = pit ? 0 : -ENOMEM;
-	}
-	if (!r)
 		smp_store_release(&kvm->pit, pit);
+	}
 	mutex_unlock(&kvm->lock);
 	if (!r)
 		kvm_request_ioapic_scan(kvm);

@@ -176,7 +176,8 @@ void kvm_notify_unmasked(struct kvm *kvm, unsigned int irqchip,
 
 void kvm_request_ioapic_scan(struct kvm *kvm)
 {
-	kvm_make_all_requests(kvm, KVM_REQ_SCAN_IOAPIC);
+	if (kvm_irqchip_in_kernel(kvm))
+		kvm_make_all_requests(kvm, KVM_REQ_SCAN_IOAPIC);
 }
 
 void kvm_split_eoi_vectors(struct kvm_vcpu *vcpu, unsigned long *bitmap)
@@ -555,11 +556,11 @@ void kvm_irqchip_init(struct kvm *kvm)
 void kvm_irqchip_destroy(struct kvm *kvm)
 {
 	kvm_ioeventfd_release(kvm);
+	/* First all that raises interrupts by itself. */
+	kvm_pit_free(kvm->pit);
 	if (!kvm_irqchip_in_kernel(kvm))
 		return;
-	/* First all that raises interrupts by itself. */
 	kvm_irqfd_release(kvm);
-	kvm_pit_free(kvm->pit);
 	free_kernel_controllers(kvm);
 	routes_free(rcu_dereference_protected(kvm->irq_routes, true));
 	cleanup_srcu_struct(&kvm->irq_srcu);

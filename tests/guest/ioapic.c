@@ -670,13 +670,10 @@ TEST(split_eoi_suppressed)
 TEST(split_what_is_not_there)
 {
 	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
-	struct kvm_pit_config pit = { 0 };
 	struct routes r = { 0 };
 	struct vm *vm = vm_split(PINS);
 
 	FAILS(ioctl(vm->fd, KVM_GET_IRQCHIP, &chip), ENXIO);
-	if (!kvm_in_tree())
-		FAILS(ioctl(vm->fd, KVM_CREATE_PIT2, &pit), ENOENT);
 	FAILS(ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0), EEXIST);
 	route_chip(&r, 3, KVM_IRQCHIP_IOAPIC, 3);
 	FAILS(routes_set(vm, &r), EINVAL);

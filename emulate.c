@@ -421,10 +421,11 @@ static struct kvm_memory_slot *slot_at(struct kvm_emulator *em, gpa_t gpa)
 static int read_gpa(struct kvm_emulator *em, gpa_t gpa, void *data,
 		    unsigned int len)
 {
-	if (!slot_at(em, gpa))
+	struct kvm_memory_slot *slot = slot_at(em, gpa);
+
+	if (!slot)
 		return mmio_read(em, gpa, data, len);
-	if (likely(!kvm_read_guest_page(em->vcpu, gpa >> PAGE_SHIFT, data,
-					offset_in_page(gpa), len)))
+	if (likely(!kvm_read_slot(slot, gpa, data, len)))
 		return X86EMUL_OK;
 	return give_up(em, -EFAULT);
 }
@@ -436,8 +437,7 @@ static int write_gpa(struct kvm_emulator *em, gpa_t gpa, const void *data,
 
 	if (!slot || slot_readonly(slot))
 		return mmio_write(em, gpa, data, len);
-	if (likely(!kvm_write_guest_page(em->vcpu, gpa >> PAGE_SHIFT, data,
-					 offset_in_page(gpa), len)))
+	if (likely(!kvm_write_slot(em->vcpu->kvm, slot, gpa, data, len)))
 		return X86EMUL_OK;
 	return give_up(em, -EFAULT);
 }
@@ -560,7 +560,7 @@ static int em_cmpxchg(struct x86_emulate_ctxt *ctxt, u64 lin, void *old,
 	/* A device has no memory to compare: it gets the write. */
 	if (!slot || slot_readonly(slot))
 		return mmio_write(em, gpa, new, bytes);
-	rc = kvm_cmpxchg_guest(em->vcpu, gpa, old, new, bytes);
+	rc = kvm_cmpxchg_slot(slot, gpa, old, new, bytes);
 	if (rc < 0)
 		return give_up(em, -EFAULT);
 	if (!rc)

@@ -757,13 +757,11 @@ void kvm_mark_page_dirty(struct kvm_memory_slot *slot, gfn_t gfn);
 
 /*
  * Access guest-physical memory through the monitor's mapping; kvm->srcu held,
- * in the context of kvm->mm; may sleep. kvm_*_guest_page never cross a page.
- * 0, or -EFAULT where there is no (writable) memory.
+ * in the context of kvm->mm; may sleep. kvm_read_guest_page() never crosses a
+ * page. 0, or -EFAULT where there is no (writable) memory.
  */
 int kvm_read_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, void *data,
 			unsigned int offset, unsigned int len);
-int kvm_write_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, const void *data,
-			 unsigned int offset, unsigned int len);
 int kvm_read_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *data, size_t len);
 int kvm_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data,
 		    size_t len);
@@ -774,6 +772,17 @@ int kvm_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data,
  */
 int kvm_cmpxchg_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *old,
 		      const void *new, unsigned int bytes);
+
+/*
+ * The same for those who have looked at the slot, a writable one for writes:
+ * another look-up might find it gone. Never across a page.
+ */
+int kvm_read_slot(struct kvm_memory_slot *slot, gpa_t gpa, void *data,
+		  unsigned int len);
+int kvm_write_slot(struct kvm *kvm, struct kvm_memory_slot *slot, gpa_t gpa,
+		   const void *data, unsigned int len);
+int kvm_cmpxchg_slot(struct kvm_memory_slot *slot, gpa_t gpa, void *old,
+		     const void *new, unsigned int bytes);
 
 /*
  * What the host maps at hva. On success *pfn and *map_level (PG_LEVEL_*: the

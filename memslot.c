@@ -96,6 +96,26 @@ static int read_user(void *data, const void __user *from, unsigned int len)
 	return copy_from_user(data, from, len) ? -EFAULT : 0;
 }
 
+int kvm_read_slot(struct kvm_memory_slot *slot, gpa_t gpa, void *data,
+		  unsigned int len)
+{
+	return read_user(data, gfn_to_user(slot, gpa >> PAGE_SHIFT,
+					   offset_in_page(gpa)), len);
+}
+
+int kvm_write_slot(struct kvm *kvm, struct kvm_memory_slot *slot, gpa_t gpa,
+		   const void *data, unsigned int len)
+{
+	gfn_t gfn = gpa >> PAGE_SHIFT;
+
+	if (copy_to_user(gfn_to_user(slot, gfn, offset_in_page(gpa)), data,
+			 len))
+		return -EFAULT;
+	kvm_mark_page_dirty(slot, gfn);
+	kvm_mmu_guest_write(kvm, gpa, len);
+	return 0;
+}
+
 int kvm_read_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, void *data,
 			unsigned int offset, unsigned int len)
 {
@@ -106,18 +126,15 @@ int kvm_read_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, void *data,
 	return read_user(data, gfn_to_user(slot, gfn, offset), len);
 }
 
-int kvm_write_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, const void *data,
-			 unsigned int offset, unsigned int len)
+static int write_guest_page(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data,
+			    unsigned int len)
 {
-	struct kvm_memory_slot *slot = kvm_vcpu_gfn_to_slot(vcpu, gfn);
+	struct kvm_memory_slot *slot;
 
-	if (!slot || slot_readonly(slot) ||
-	    copy_to_user(gfn_to_user(slot, gfn, offset), data, len))
+	slot = kvm_vcpu_gfn_to_slot(vcpu, gpa >> PAGE_SHIFT);
+	if (!slot || slot_readonly(slot))
 		return -EFAULT;
-	kvm_mark_page_dirty(slot, gfn);
-	kvm_mmu_guest_write(vcpu->kvm, ((gpa_t)gfn << PAGE_SHIFT) + offset,
-			    len);
-	return 0;
+	return kvm_write_slot(vcpu->kvm, slot, gpa, data, len);
 }
 
 int kvm_read_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *data, size_t len)
@@ -143,8 +160,7 @@ int kvm_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data,
 	while (len) {
 		unsigned int offset = offset_in_page(gpa);
 		unsigned int n = min_t(size_t, len, PAGE_SIZE - offset);
-		int r = kvm_write_guest_page(vcpu, gpa >> PAGE_SHIFT, data,
-					     offset, n);
+		int r = write_guest_page(vcpu, gpa, data, n);
 
 		if (r)
 			return r;
@@ -212,11 +228,21 @@ static int user_cmpxchg(void __user *ptr, void *old, const void *new,
 int kvm_cmpxchg_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *old,
 		      const void *new, unsigned int bytes)
 {
+	struct kvm_memory_slot *slot;
+
+	slot = kvm_vcpu_gfn_to_slot(vcpu, gpa >> PAGE_SHIFT);
+	if (!slot || slot_readonly(slot))
+		return -EFAULT;
+	return kvm_cmpxchg_slot(slot, gpa, old, new, bytes);
+}
+
+int kvm_cmpxchg_slot(struct kvm_memory_slot *slot, gpa_t gpa, void *old,
+		     const void *new, unsigned int bytes)
+{
 	gfn_t gfn = gpa >> PAGE_SHIFT;
-	struct kvm_memory_slot *slot = kvm_vcpu_gfn_to_slot(vcpu, gfn);
 	int r;
 
-	if (!slot || slot_readonly(slot) || !IS_ALIGNED(gpa, bytes))
+	if (!IS_ALIGNED(gpa, bytes))
 		return -EFAULT;
 	r = user_cmpxchg(gfn_to_user(slot, gfn, offset_in_page(gpa)), old, new,
 			 bytes);

@@ -25,13 +25,13 @@
 #include "include/compat.h"
 #include "kvm.h"
 
-/* So many pages can be on their way for one vCPU. */
+/* So many pages can be on their way for one vCPU, the forgotten ones too. */
 #define MAX_FETCHES	64
 
 struct kvm_apf_queue {
 	refcount_t users;		/* the vCPU, and each fetch under way */
 	spinlock_t lock;
-	struct kvm_vcpu *vcpu;		/* NULL: nobody waits any more */
+	struct kvm_vcpu *vcpu;		/* NULL: it is no more */
 	struct list_head under_way;
 	struct list_head done;
 	int count;			/* in both lists */
@@ -45,6 +45,7 @@ struct fetch {
 	hva_t hva;
 	bool write;
 	u32 token;
+	bool forgotten;			/* the guest does not wait for it */
 };
 
 static struct workqueue_struct *workers;
@@ -84,21 +85,42 @@ static void queue_put(struct kvm_apf_queue *queue)
 		kfree(queue);
 }
 
-/* What is on its way will arrive, but nobody is told. */
+/* What is on its way will arrive, but nobody is told. queue->lock. */
+static void queue_forget(struct kvm_apf_queue *queue)
+{
+	struct fetch *fetch, *next;
+
+	list_for_each_entry(fetch, &queue->under_way, list)
+		fetch->forgotten = true;
+	list_for_each_entry_safe(fetch, next, &queue->done, list) {
+		list_del(&fetch->list);
+		queue->count--;
+		kfree(fetch);
+	}
+}
+
 void kvm_apf_forget(struct kvm_vcpu *vcpu)
 {
 	struct kvm_apf_queue *queue = vcpu->pv.apf_queue;
-	struct fetch *fetch, *next;
 
 	vcpu->pv.apf_told = false;
 	vcpu->pv.apf_wake_all = false;
 	if (!queue)
 		return;
-	vcpu->pv.apf_queue = NULL;
 	spin_lock(&queue->lock);
+	queue_forget(queue);
+	spin_unlock(&queue->lock);
+}
+
+void kvm_apf_destroy(struct kvm_vcpu *vcpu)
+{
+	struct kvm_apf_queue *queue = vcpu->pv.apf_queue;
+
+	if (!queue)
+		return;
+	spin_lock(&queue->lock);
+	queue_forget(queue);
 	queue->vcpu = NULL;
-	list_for_each_entry_safe(fetch, next, &queue->done, list)
-		kfree(fetch);
 	spin_unlock(&queue->lock);
 	queue_put(queue);
 }
@@ -111,11 +133,12 @@ static void fetch_done(struct fetch *fetch)
 
 	spin_lock(&queue->lock);
 	list_del(&fetch->list);
-	if (queue->vcpu) {
+	if (queue->vcpu && !fetch->forgotten) {
 		list_add_tail(&fetch->list, &queue->done);
 		kvm_make_request(queue->vcpu, KVM_REQ_APF_READY);
 		kvm_vcpu_kick(queue->vcpu);
 	} else {
+		queue->count--;
 		kfree(fetch);
 	}
 	spin_unlock(&queue->lock);

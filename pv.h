@@ -85,8 +85,9 @@ void kvm_pv_update_steal_time(struct kvm_vcpu *vcpu);
 
 int kvm_apf_module_init(void);
 void kvm_apf_module_exit(void);		/* waits for what is under way */
-/* No guest waits for any page any more. */
+/* The guest waits for no page any more. */
 void kvm_apf_forget(struct kvm_vcpu *vcpu);
+void kvm_apf_destroy(struct kvm_vcpu *vcpu);	/* of a vCPU that goes */
 /* The MSRs changed; by the monitor? Interrupts may be off, both. */
 void kvm_apf_changed(struct kvm_vcpu *vcpu, bool host);
 void kvm_apf_acknowledge(struct kvm_vcpu *vcpu);

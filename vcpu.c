@@ -1056,7 +1056,7 @@ free_fpu:
 
 void kvm_vcpu_destroy(struct kvm_vcpu *vcpu)
 {
-	kvm_apf_forget(vcpu);
+	kvm_apf_destroy(vcpu);
 	kvm_mmu_vcpu_free(vcpu);
 	backend->vcpu_free(vcpu);
 	kvm_lapic_free(vcpu);

@@ -261,14 +261,22 @@ void kvm_apic_set_tsc_deadline(struct kvm_vcpu *vcpu, u64 tsc)
 		cancel(&apic->timer, vcpu);
 }
 
+/* The vCPU's thread is to have time for its guest, too. */
+static void limit_period(struct kvm_lapic *apic)
+{
+	struct kvm_apic_timer *t = &apic->timer;
+
+	if (t->period && timer_mode(apic) == APIC_LVT_TIMER_PERIODIC)
+		t->period = max(t->period, min_timer_period_us * 1000ull);
+}
+
 static void start_from(struct kvm_lapic *apic, u32 count)
 {
 	struct kvm_apic_timer *t = &apic->timer;
 	u64 now = ktime_get_ns();
 
 	t->period = count_to_ns(apic, apic_get(apic, APIC_TMICT));
-	if (timer_mode(apic) == APIC_LVT_TIMER_PERIODIC)
-		t->period = max(t->period, min_timer_period_us * 1000ull);
+	limit_period(apic);
 	t->expires = now + count_to_ns(apic, count);
 	arm_count(apic, now);
 }
@@ -293,7 +301,10 @@ void apic_timer_resume(struct kvm_lapic *apic, u32 count)
 
 	if (mode == APIC_LVT_TIMER_TSCDEADLINE) {
 		apic->timer.period = 0;
-		arm(apic);
+		if (apic->timer.tsc_deadline)
+			arm(apic);
+		else
+			apic_timer_stop(apic);
 		return;
 	}
 	apic_timer_stop(apic);
@@ -338,8 +349,10 @@ void apic_timer_lvt_changed(struct kvm_lapic *apic, u32 old)
 {
 	u32 changed = (old ^ apic_get(apic, APIC_LVTT)) & LVTT_MODE;
 
-	if (!(changed & APIC_LVT_TIMER_TSCDEADLINE))
+	if (!(changed & APIC_LVT_TIMER_TSCDEADLINE)) {
+		limit_period(apic);
 		return;
+	}
 	apic_timer_stop(apic);
 	apic_set(apic, APIC_TMICT, 0);
 }

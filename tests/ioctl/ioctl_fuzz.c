@@ -17,8 +17,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "leaks.h"
@@ -135,6 +135,31 @@ static void *pointer(void)
 
 /* Making and dropping */
 
+/* Of each kind, and none. */
+static void controllers(int vm)
+{
+	struct kvm_enable_cap split = {
+		.cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 },
+	};
+	struct kvm_enable_cap x2apic = {
+		.cap = KVM_CAP_X2APIC_API, .args = { rnd() % 4 },
+	};
+	struct kvm_pit_config pit = { .flags = rnd() % 2 };
+
+	switch (rnd() % 4) {
+	case 0:
+		return;
+	case 1:
+		try(vm, KVM_ENABLE_CAP, &split);
+		break;
+	default:
+		try(vm, KVM_CREATE_IRQCHIP, NULL);
+		try(vm, KVM_CREATE_PIT2, &pit);
+	}
+	if (rnd() % 4 == 0)
+		try(vm, KVM_ENABLE_CAP, &x2apic);
+}
+
 static void make_vm(void)
 {
 	u32 i = any();
@@ -143,6 +168,7 @@ static void make_vm(void)
 		close(vm_fds[i]);
 	vm_fds[i] = try(kvm_fd(), KVM_CREATE_VM,
 			(void *)(long)(rnd() % 50 ? 0 : number()));
+	controllers(vm_fds[i]);
 }
 
 static void make_vcpu(void)
@@ -230,6 +256,7 @@ static void change_pool(void)
 /* Guest code in real mode that does a bit of everything. */
 CODE(fuzz_guest, 16,
 	"1: inw $0x10, %ax; outl %eax, $0x20; incl 0x200\n"
+	"inb $0x40, %al; outb %al, $0x43; inb $0x61, %al; inl $0xa0, %eax\n"
 	"xorl %eax, %eax; cpuid; movl $0x1b, %ecx; rdmsr\n"
 	"movw $0x40, %si; movw %si, %di; movw $3, %cx; movw $0x99, %dx\n"
 	"rep insb; rep outsb; movl %eax, %cr2; movl %cr0, %eax\n"
@@ -262,6 +289,7 @@ static const struct state_pair states[] = {
 	{ KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS },
 	{ KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS },
 	{ KVM_GET_MP_STATE, KVM_SET_MP_STATE },
+	{ KVM_GET_LAPIC, KVM_SET_LAPIC },
 };
 
 static void disturb_state(void)
@@ -273,6 +301,114 @@ static void disturb_state(void)
 		return;
 	disturb(arg, _IOC_SIZE(s->get));
 	try(fd, s->set, arg);
+}
+
+/* Interrupt controllers, and all that raises interrupts. */
+
+#define EVENTS		8
+
+static int event_fds[EVENTS];
+
+static void disturb_chip(void)
+{
+	struct kvm_irqchip *chip = (void *)arg;
+	int fd = vm_fds[any()];
+
+	if (rnd() % 3 == 0) {
+		if (try(fd, KVM_GET_PIT2, arg))
+			return;
+		disturb(arg, sizeof(struct kvm_pit_state2));
+		try(fd, rnd() % 4 ? KVM_SET_PIT2 : KVM_SET_PIT, arg);
+		return;
+	}
+	chip->chip_id = rnd() % 3;
+	if (try(fd, KVM_GET_IRQCHIP, chip))
+		return;
+	disturb(&chip->chip, rnd() % 2 ? sizeof(chip->chip.ioapic) : 16);
+	try(fd, KVM_SET_IRQCHIP, chip);
+}
+
+static void lines(void)
+{
+	struct kvm_irq_level line = {
+		.irq = rnd() % 20 ? rnd() % 40 : number(), .level = rnd() % 2,
+	};
+	struct kvm_msi msi = {
+		.address_lo = 0xfee00000 | (rnd() & 0xff00c),
+		.address_hi = rnd() % 8 ? 0 : number(),
+		.data = rnd() % 8 ? rnd() & 0xcfff : number(),
+	};
+	struct kvm_reinject_control control = { .pit_reinject = rnd() % 2 };
+
+	switch (rnd() % 8) {
+	case 0:
+		try(vm_fds[any()], KVM_REINJECT_CONTROL, &control);
+		break;
+	case 1:
+	case 2:
+		try(vm_fds[any()], KVM_SIGNAL_MSI, &msi);
+		break;
+	default:
+		try(vm_fds[any()],
+		    rnd() % 2 ? KVM_IRQ_LINE : KVM_IRQ_LINE_STATUS, &line);
+	}
+}
+
+static void routes(void)
+{
+	struct kvm_irq_routing *r = (void *)arg;
+	u32 i;
+
+	memset(r, 0, sizeof(*r) + 64 * sizeof(r->entries[0]));
+	r->nr = rnd() % 30 ? rnd() % 64 : number();
+	for (i = 0; i < 64; i++) {
+		struct kvm_irq_routing_entry *e = &r->entries[i];
+
+		e->gsi = rnd() % 100 ? i : number();
+		e->type = rnd() % 100 ? 1 + rnd() % 2 : number();
+		if (e->type == KVM_IRQ_ROUTING_IRQCHIP) {
+			e->u.irqchip.irqchip = rnd() % 100 ? 2 : rnd() % 4;
+			e->u.irqchip.pin = rnd() % 24;
+		} else {
+			e->u.msi.address_lo = 0xfee00000 | (rnd() & 0xff00c);
+			e->u.msi.data = rnd() & 0xc7ff;
+		}
+	}
+	try(vm_fds[any()], KVM_SET_GSI_ROUTING, r);
+}
+
+static void event_files(void)
+{
+	struct kvm_irqfd irqfd = {
+		.fd = event_fds[rnd() % EVENTS], .gsi = rnd() % 26,
+		.flags = rnd() % 20 ? rnd() % 4 : number(),
+		.resamplefd = event_fds[rnd() % EVENTS],
+	};
+	struct kvm_ioeventfd ioeventfd = {
+		.fd = irqfd.fd, .len = rnd() % 9, .datamatch = rnd() % 2,
+		.addr = rnd() % 20 ? 0x10 + rnd() % 0x20 : number(),
+		.flags = rnd() % 20 ? rnd() % 8 : number(),
+	};
+	u64 one = 1;
+	int i = rnd() % EVENTS;
+
+	switch (rnd() % 8) {
+	case 0:
+		close(event_fds[i]);
+		event_fds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		break;
+	case 1:
+	case 2:
+		try(vm_fds[any()], KVM_IOEVENTFD, &ioeventfd);
+		break;
+	case 3:
+	case 4:
+		try(vm_fds[any()], KVM_IRQFD, &irqfd);
+		break;
+	default:
+		if (write(event_fds[i], &one, sizeof(one)) < 0)
+			break;
+	}
 }
 
 /* Makes a vCPU that is likely to run: flat real mode in a low page. */
@@ -465,7 +601,8 @@ static const struct { void (*fn)(void); u32 weight; } ops[] = {
 	{ get_dirty_log, 40 }, { change_pool, 40 }, { write_guest, 30 },
 	{ disturb_state, 200 }, { sane_state, 100 }, { msrs, 80 },
 	{ set_cpuid, 20 }, { run, 60 }, { scribble, 40 }, { events, 60 },
-	{ known_request, 200 }, { random_request, 100 },
+	{ known_request, 200 }, { random_request, 100 }, { disturb_chip, 60 },
+	{ lines, 80 }, { routes, 20 }, { event_files, 60 },
 };
 
 static void one_call(void)
@@ -484,13 +621,14 @@ static void one_call(void)
 
 static pthread_t main_thread, runners[RUNNERS];
 
+/* Most of the time is for the calls: a guest may spin until it is stopped. */
 static void *runner(void *unused)
 {
 	unsigned int seed = (unsigned long)&unused;
 
 	while (!over) {
 		ioctl(vcpu_fds[rand_r(&seed) % MAX_FDS], KVM_RUN, 0);
-		usleep(1500);
+		usleep(6000);
 	}
 	return unused;
 }
@@ -527,6 +665,8 @@ static void prepare(void)
 	run_size = WORKS(ioctl(kvm_fd(), KVM_GET_VCPU_MMAP_SIZE, 0));
 	for (i = 0; i < MAX_FDS; i++)
 		vm_fds[i] = vcpu_fds[i] = -1;
+	for (i = 0; i < EVENTS; i++)
+		event_fds[i] = WORKS(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
 	for (i = 0; i < 4; i++)
 		make_vm();
 	for (i = 0; i < 20; i++)
@@ -573,23 +713,6 @@ static void new_vm_works(void)
 	munmap(mem, 0x10000);
 }
 
-/* One process per round: its end must take everything with it. */
-static void round_of(u64 salt, unsigned long calls)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		while (salt--)
-			rnd();
-		fuzz(calls);
-		_exit(0);
-	}
-	WORKS(waitpid(pid, &status, 0));
-	CHECK(WIFEXITED(status));
-	EQ(WEXITSTATUS(status), 0);
-}
-
 TEST_TIMED(random_calls, 500)
 {
 	unsigned long calls = test_scale(CALLS) / ROUNDS;
@@ -600,12 +723,12 @@ TEST_TIMED(random_calls, 500)
 		skip("the kernel's own KVM warns in its log on some sequences");
 	note("--seed=%llu, %u times %lu calls", test_seed(), ROUNDS, calls);
 	/* Two rounds fill the kernel's caches. */
-	round_of(1000, calls / 10);
-	round_of(2000, calls / 10);
+	fuzz_round(fuzz, 1000, calls / 10);
+	fuzz_round(fuzz, 2000, calls / 10);
 	new_vm_works();
 	usage_get(&before);
 	for (i = 0; i < ROUNDS; i++)
-		round_of(i * 7, calls);
+		fuzz_round(fuzz, i * 7, calls);
 	new_vm_works();
 	usage_check(&before, 1024);
 }

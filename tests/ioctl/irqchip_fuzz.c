@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "leaks.h"
@@ -290,22 +289,6 @@ static void fuzz(unsigned long calls)
 	/* The runners may sit in a guest yet; they end with the process. */
 }
 
-static void round_of(u64 salt, unsigned long calls)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		while (salt--)
-			rnd();
-		fuzz(calls);
-		_exit(0);
-	}
-	WORKS(waitpid(pid, &status, 0));
-	CHECK(WIFEXITED(status));
-	EQ(WEXITSTATUS(status), 0);
-}
-
 TEST_TIMED(any_state, 500)
 {
 	unsigned long calls = test_scale(CALLS) / ROUNDS;
@@ -316,10 +299,10 @@ TEST_TIMED(any_state, 500)
 	if (kvm_in_tree() && !getenv("FUZZ_INTREE"))
 		skip("the kernel's own KVM warns in its log on some states");
 	note("--seed=%llu, %u times %lu calls", test_seed(), ROUNDS, calls);
-	round_of(1000, calls / 5);		/* fills the kernel's caches */
+	fuzz_round(fuzz, 1000, calls / 5);		/* fills the kernel's caches */
 	usage_get(&before);
 	for (i = 0; i < ROUNDS; i++)
-		round_of(i * 7, calls);
+		fuzz_round(fuzz, i * 7, calls);
 	usage_check(&before, 1024);
 	make_vm();
 	vm_free(vm);

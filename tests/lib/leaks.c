@@ -3,9 +3,11 @@
  * Reads /proc/meminfo, /proc/zoneinfo and the module's reference count; see
  * leaks.h.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "leaks.h"
@@ -106,4 +108,21 @@ void usage_check(const struct usage *before, long tolerated_kb)
 	     before->slab_kb, now.slab_kb, before->used_kb, now.used_kb,
 	     before->page_tables_kb, now.page_tables_kb,
 	     before->module_refs, now.module_refs);
+}
+
+void fuzz_round(void (*fuzz)(unsigned long calls), u64 salt,
+		unsigned long calls)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		while (salt--)
+			rnd();
+		fuzz(calls);
+		_exit(0);
+	}
+	WORKS(waitpid(pid, &status, 0));
+	CHECK(WIFEXITED(status));
+	EQ(WEXITSTATUS(status), 0);
 }

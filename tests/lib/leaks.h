@@ -16,6 +16,13 @@ struct usage {
 	long module_refs;		/* users of kvm; -1: not a module */
 };
 
+/*
+ * One round of a fuzzer, with random numbers that depend on `salt`, in a process
+ * of its own: its end must take everything with it.
+ */
+void fuzz_round(void (*fuzz)(unsigned long calls), u64 salt,
+		unsigned long calls);
+
 void usage_get(struct usage *u);
 /* Fails the test when memory grew by more, or the references changed. */
 void usage_check(const struct usage *before, long tolerated_kb);

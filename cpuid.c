@@ -640,6 +640,20 @@ static void update_xsave_sizes(struct kvm_vcpu *vcpu)
 		e->ebx = xsave_compacted_size(vcpu->xcr0 | vcpu->msr.xss);
 }
 
+/* A BIOS that switches MWAIT off hides it; by default it makes no difference. */
+static bool mwait_follows_msr(const struct kvm_vcpu *vcpu)
+{
+	return !kvm_has_quirk(vcpu->kvm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT);
+}
+
+static void update_mwait(struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *e)
+{
+	bool on = vcpu->msr.misc_enable & MSR_IA32_MISC_ENABLE_MWAIT;
+
+	assign_bits(&e->ecx, F(MWAIT), on);
+	assign_bits(&vcpu->cpuid_features, KVM_CPUF_MWAIT, on);
+}
+
 void kvm_update_cpuid_runtime(struct kvm_vcpu *vcpu)
 {
 	struct kvm_cpuid_entry2 *e = kvm_find_cpuid(vcpu, 1, 0);
@@ -651,6 +665,8 @@ void kvm_update_cpuid_runtime(struct kvm_vcpu *vcpu)
 		assign_bits(&e->edx, F(APIC),
 			    guest_cpu_has(vcpu, KVM_CPUF_APIC) &&
 			    vcpu->msr.apic_base & MSR_IA32_APICBASE_ENABLE);
+		if (mwait_follows_msr(vcpu))
+			update_mwait(vcpu, e);
 	}
 	e = kvm_find_cpuid(vcpu, 7, 0);
 	if (e)
@@ -661,10 +677,13 @@ void kvm_update_cpuid_runtime(struct kvm_vcpu *vcpu)
 }
 
 /* What kvm_update_cpuid_runtime() writes, besides sizes of XSAVE areas. */
-static u32 runtime_bits(const struct kvm_cpuid_entry2 *e, enum cpuid_reg reg)
+static u32 runtime_bits(const struct kvm_vcpu *vcpu,
+			const struct kvm_cpuid_entry2 *e, enum cpuid_reg reg)
 {
+	if (e->function == 1 && reg == ECX)
+		return F(OSXSAVE) | (mwait_follows_msr(vcpu) ? F(MWAIT) : 0);
 	if (e->function == 1)
-		return reg == ECX ? F(OSXSAVE) : reg == EDX ? F(APIC) : 0;
+		return reg == EDX ? F(APIC) : 0;
 	if (e->function == 7 && !e->index)
 		return reg == ECX ? F(OSPKE) : 0;
 	if (e->function == 0xd && e->index < 2)
@@ -915,20 +934,21 @@ static bool entries_valid(const struct kvm_cpuid_entry2 *entries, u32 nent)
 	return true;
 }
 
-static bool same_reg(struct kvm_cpuid_entry2 *a, struct kvm_cpuid_entry2 *b,
-		     enum cpuid_reg reg)
+static bool same_reg(const struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *a,
+		     struct kvm_cpuid_entry2 *b, enum cpuid_reg reg)
 {
-	u32 ignore = runtime_bits(a, reg);
+	u32 ignore = runtime_bits(vcpu, a, reg);
 
 	return (*entry_reg(a, reg) | ignore) == (*entry_reg(b, reg) | ignore);
 }
 
-static bool same_entry(struct kvm_cpuid_entry2 *a, struct kvm_cpuid_entry2 *b)
+static bool same_entry(const struct kvm_vcpu *vcpu, struct kvm_cpuid_entry2 *a,
+		       struct kvm_cpuid_entry2 *b)
 {
 	return a->function == b->function && a->index == b->index &&
-	       a->flags == b->flags && same_reg(a, b, EAX) &&
-	       same_reg(a, b, EBX) && same_reg(a, b, ECX) &&
-	       same_reg(a, b, EDX);
+	       a->flags == b->flags && same_reg(vcpu, a, b, EAX) &&
+	       same_reg(vcpu, a, b, EBX) && same_reg(vcpu, a, b, ECX) &&
+	       same_reg(vcpu, a, b, EDX);
 }
 
 /* Once the guest has looked, its processor does not change any more. */
@@ -940,7 +960,7 @@ static int check_unchanged(struct kvm_vcpu *vcpu,
 	if (nent != vcpu->nr_cpuid)
 		return -EINVAL;
 	for (i = 0; i < nent; i++)
-		if (!same_entry(&vcpu->cpuid[i], &entries[i]))
+		if (!same_entry(vcpu, &vcpu->cpuid[i], &entries[i]))
 			return -EINVAL;
 	return 0;
 }

@@ -94,6 +94,8 @@ struct kvm_emulator {
 	unsigned int nr_posted, delivered;
 	struct io_piece posted[MAX_POSTED];
 
+	bool msr_answered;	/* RDMSR, WRMSR: kvm_run holds the answer */
+
 	/* The port access that user space serves; its data is in pio_data. */
 	struct {
 		bool out;	/* posted */
@@ -285,6 +287,7 @@ static void note_data(struct kvm_emulator *em, u64 lin, unsigned int bytes,
 
 static int resume_after_read(struct kvm_vcpu *vcpu);
 static int resume_after_in(struct kvm_vcpu *vcpu);
+static int resume_after_msr(struct kvm_vcpu *vcpu);
 
 static void fill_mmio_exit(struct kvm_vcpu *vcpu, const struct io_piece *piece,
 			   bool write)
@@ -834,14 +837,46 @@ static int em_set_dr(struct x86_emulate_ctxt *ctxt, unsigned int dr, u64 val)
 	return ok_or_gp(ctxt, kvm_set_dr(ctxt->vcpu, dr, val));
 }
 
+/*
+ * An access that was refused (`r`), or was before the monitor was asked: what
+ * the monitor says, if it is for that.
+ */
+static int finish_msr(struct kvm_emulator *em, int r, bool write, u32 msr,
+		      u64 *val)
+{
+	struct kvm_run *run = em->vcpu->run;
+
+	if (em->msr_answered) {
+		em->msr_answered = false;
+		*val = READ_ONCE(run->msr.data);
+		return ok_or_gp(&em->ctxt, READ_ONCE(run->msr.error));
+	}
+	if (!kvm_msr_exit_wanted(em->vcpu, r))
+		return ok_or_gp(&em->ctxt, r);
+	kvm_msr_fill_exit(em->vcpu, r, write, msr, *val);
+	em->resume = resume_after_msr;
+	return X86EMUL_IO_NEEDED;
+}
+
 static int em_get_msr(struct x86_emulate_ctxt *ctxt, u32 msr, u64 *val)
 {
-	return ok_or_gp(ctxt, kvm_get_msr(ctxt->vcpu, msr, val, false));
+	struct kvm_emulator *em = to_emulator(ctxt);
+	int r = 0;
+
+	*val = 0;
+	if (!em->msr_answered)
+		r = kvm_guest_get_msr(em->vcpu, msr, val);
+	return finish_msr(em, r, false, msr, val);
 }
 
 static int em_set_msr(struct x86_emulate_ctxt *ctxt, u32 msr, u64 val)
 {
-	return ok_or_gp(ctxt, kvm_set_msr(ctxt->vcpu, msr, val, false));
+	struct kvm_emulator *em = to_emulator(ctxt);
+	int r = 0;
+
+	if (!em->msr_answered)
+		r = kvm_guest_set_msr(em->vcpu, msr, val);
+	return finish_msr(em, r, true, msr, &val);
 }
 
 static u64 em_get_xcr(struct x86_emulate_ctxt *ctxt, u32 xcr)
@@ -1235,6 +1270,7 @@ static void begin_instruction(struct kvm_emulator *em)
 	em->fault_gpa = INVALID_GPA;
 	em->nr_answers = 0;
 	em->pio.answered = false;
+	em->msr_answered = false;
 }
 
 /* ---- after the instruction ---------------------------------------------- */
@@ -1425,7 +1461,7 @@ static int exit_for_answer(struct kvm_emulator *em)
 	store_registers(em);
 	if (em->resume == resume_after_read)
 		fill_mmio_exit(vcpu, &em->answer[em->nr_answers], false);
-	else
+	else if (em->resume != resume_after_msr)
 		fill_pio_exit(vcpu, true, em->pio.port, em->pio.size,
 			      em->pio.count);
 	vcpu->complete_userspace_io = em->resume;
@@ -1503,6 +1539,12 @@ static int resume_after_in(struct kvm_vcpu *vcpu)
 	return resume(em);
 }
 
+static int resume_after_msr(struct kvm_vcpu *vcpu)
+{
+	vcpu->emul->msr_answered = true;
+	return resume(vcpu->emul);
+}
+
 /*
  * "Instruction-Breakpoint Exception Condition": a fault, before the
  * instruction; but not behind MOV SS, and not where RF is set.
@@ -1562,6 +1604,7 @@ int kvm_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t fault_gpa,
 /* By these bytes tests ask for an instruction to be emulated. */
 static const u8 emulation_prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
 static const u8 insn_syscall[] = { 0x0f, 0x05 };
+static const u8 insn_vmmcall[] = { 0x0f, 0x01, 0xd9 };
 
 /* How many of the bytes from RIP on can be had; a fault is not the guest's. */
 static unsigned int peek_code(struct kvm_emulator *em, u8 *buf,
@@ -1613,10 +1656,15 @@ static bool has_syscall_everywhere(const struct kvm_vcpu *vcpu)
 	return vcpu->nr_cpuid && !guest_cpu_has(vcpu, KVM_CPUF_INTEL);
 }
 
+static bool mends_hypercalls(const struct kvm_vcpu *vcpu)
+{
+	return kvm_has_quirk(vcpu->kvm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
+}
+
 bool kvm_wants_undefined(const struct kvm_vcpu *vcpu)
 {
 	return force_emulation_prefix || has_syscall_everywhere(vcpu) ||
-	       lacks_movbe(vcpu);
+	       lacks_movbe(vcpu) || mends_hypercalls(vcpu);
 }
 
 static void set_syscall_segment(struct kvm_vcpu *vcpu, enum kvm_seg seg,
@@ -1698,6 +1746,11 @@ int kvm_emulate_undefined(struct kvm_vcpu *vcpu)
 		return emulate_syscall(em);
 	if (lacks_movbe(vcpu) && is_movbe(&em->ctxt, code, len))
 		return emulate_known(vcpu);
+	if (mends_hypercalls(vcpu) && len >= sizeof(insn_vmmcall) &&
+	    !memcmp(code, insn_vmmcall, sizeof(insn_vmmcall))) {
+		kvm_fix_hypercall(vcpu, linear_rip(vcpu));
+		return 1;
+	}
 	kvm_queue_exception(vcpu, X86_TRAP_UD);
 	return 1;
 }
@@ -1866,6 +1919,14 @@ static void finish_later(struct kvm_vcpu *vcpu, u16 port, unsigned int size,
 	vcpu->complete_userspace_io = finish;
 }
 
+#define PORT_7E		0x7e	/* see KVM_X86_QUIRK_OUT_7E_INC_RIP */
+
+static bool skips_after_exit(const struct kvm_vcpu *vcpu, u16 port)
+{
+	return vcpu->guest_debug || (port == PORT_7E &&
+		!kvm_has_quirk(vcpu->kvm, KVM_X86_QUIRK_OUT_7E_INC_RIP));
+}
+
 /*
  * RIP moves on before the exit, so that nothing is left to do afterwards. Not
  * under a debugger: its exit has to follow that for the port.
@@ -1876,7 +1937,7 @@ static int fast_out(struct kvm_vcpu *vcpu, unsigned int size, u16 port)
 
 	if (!kvm_io_write(vcpu, KVM_BUS_PIO, port, size, &val))
 		return skip_port_access(vcpu, port, size);
-	if (unlikely(vcpu->guest_debug))
+	if (unlikely(skips_after_exit(vcpu, port)))
 		finish_later(vcpu, port, size, finish_fast_out);
 	else
 		skip_port_access(vcpu, port, size);

@@ -268,6 +268,12 @@ struct kvm {
 	spinlock_t irqfds_lock;		/* interrupts off */
 	struct kvm_ioeventfds *ioeventfds;	/* irq_lock; read under srcu */
 
+	/* KVM_X86_QUIRK_*, those that are off; kvm_has_quirk(). */
+	u64 disabled_quirks;
+	bool no_platform_info;		/* for the guest: #GP */
+	u32 user_msr_reasons;		/* KVM_CAP_X86_USER_SPACE_MSR */
+	struct kvm_msr_filter_table __rcu *msr_filter;	/* lock; srcu */
+
 	/* Set-up by the monitor; under lock. */
 	unsigned long tss_addr;		/* 0: not set */
 	gpa_t identity_map_addr;
@@ -311,6 +317,7 @@ enum kvm_request {
 	KVM_REQ_SCAN_IOAPIC,		/* which EOIs must be told changed */
 	KVM_REQ_IOAPIC_EOI,		/* tell the monitor of an EOI */
 	KVM_REQ_BACKEND,		/* backend->handle_request() */
+	KVM_REQ_MSR_FILTER,		/* kvm->msr_filter changed */
 	KVM_REQ_VM_DEAD,
 };
 
@@ -524,6 +531,8 @@ struct kvm_backend {
 	void (*vcpu_free)(struct kvm_vcpu *vcpu);	/* not loaded */
 	/* Files of its own in the vCPU's folder; it goes before vcpu_free(). */
 	void (*vcpu_debugfs)(struct kvm_vcpu *vcpu, struct dentry *dir);
+	/* KVM_REQ_MSR_FILTER: no MSR that is filtered without an exit. */
+	void (*msr_filter_changed)(struct kvm_vcpu *vcpu);
 	/* KVM_REQ_BACKEND, which the backend itself has made. */
 	void (*handle_request)(struct kvm_vcpu *vcpu);
 	/* The ioctls of include/kvm_vmcs.h. */
@@ -701,6 +710,11 @@ static inline bool kvm_request_pending(const struct kvm_vcpu *vcpu)
 	return READ_ONCE(vcpu->requests);
 }
 
+static inline bool kvm_has_quirk(const struct kvm *kvm, u64 quirk)
+{
+	return !(READ_ONCE(kvm->disabled_quirks) & quirk);
+}
+
 static inline bool kvm_irqchip_in_kernel(const struct kvm *kvm)
 {
 	/* Who sees the mode sees the controllers. */
@@ -767,13 +781,6 @@ int kvm_write_guest(struct kvm_vcpu *vcpu, gpa_t gpa, const void *data,
 		    size_t len);
 
 /*
- * Atomic compare-and-exchange of 1 to 8 (or 16) naturally aligned bytes of
- * guest memory. 0 done; 1 the value differed, *old is updated; -EFAULT.
- */
-int kvm_cmpxchg_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *old,
-		      const void *new, unsigned int bytes);
-
-/*
  * The same for those who have looked at the slot, a writable one for writes:
  * another look-up might find it gone. Never across a page.
  */
@@ -783,6 +790,13 @@ int kvm_write_slot(struct kvm *kvm, struct kvm_memory_slot *slot, gpa_t gpa,
 		   const void *data, unsigned int len);
 int kvm_cmpxchg_slot(struct kvm_memory_slot *slot, gpa_t gpa, void *old,
 		     const void *new, unsigned int bytes);
+
+/*
+ * Atomic compare-and-exchange of 1 to 8 (or 16) naturally aligned bytes of
+ * guest memory. 0 done; 1 the value differed, *old is updated; -EFAULT.
+ */
+int kvm_cmpxchg_guest(struct kvm_vcpu *vcpu, gpa_t gpa, void *old,
+		      const void *new, unsigned int bytes);
 
 /*
  * What the host maps at hva. On success *pfn and *map_level (PG_LEVEL_*: the
@@ -989,6 +1003,16 @@ int kvm_vcpu_interrupt(struct kvm_vcpu *vcpu, const struct kvm_interrupt *irq);
 int kvm_translate(struct kvm_vcpu *vcpu, struct kvm_translation *tr);
 int kvm_set_guest_debug(struct kvm_vcpu *vcpu,
 			const struct kvm_guest_debug *dbg);
+/* KVM_CAP_SYNC_REGS: are the sets known? Before and after a run; -EINVAL. */
+bool kvm_synced_regs_valid(const struct kvm_run *run);
+int kvm_load_synced_regs(struct kvm_vcpu *vcpu);
+void kvm_store_synced_regs(struct kvm_vcpu *vcpu);
+/* KVM_GUESTDBG_*: all that KVM_SET_GUEST_DEBUG takes. */
+#define KVM_GUESTDBG_KNOWN						\
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |		\
+	 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |		\
+	 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |		\
+	 KVM_GUESTDBG_BLOCKIRQ)
 
 /* ---- cpuid.c ------------------------------------------------------------ */
 
@@ -1018,6 +1042,11 @@ void kvm_msr_reset(struct kvm_vcpu *vcpu, bool init);
  * RDMSR and WRMSR. `host`: on behalf of the monitor, which may set what a
  * guest may not. 0, or 1 for #GP(0) (host: the batch stops here).
  */
+enum {
+	KVM_MSR_INVALID = 1,		/* not so, or not this value: #GP */
+	KVM_MSR_UNKNOWN,		/* there is none: #GP */
+	KVM_MSR_FILTERED,		/* not for the guest: #GP */
+};
 int kvm_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host);
 int kvm_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host);
 /* Lists for KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST. */
@@ -1030,6 +1059,21 @@ bool kvm_pat_valid(u64 pat);
 bool kvm_apic_base_valid(struct kvm_vcpu *vcpu, u64 base, bool host);
 /* By the widest linear address of the guest's processor. */
 bool kvm_is_canonical(const struct kvm_vcpu *vcpu, u64 la);
+
+/* ---- msr_filter.c ------------------------------------------------------- */
+
+/* Does the monitor deny the guest this? KVM_MSR_FILTER_READ or _WRITE. */
+bool kvm_msr_filtered(struct kvm *kvm, u32 index, u32 access);
+/* RDMSR and WRMSR, as kvm_get_msr() and kvm_set_msr() but for that. */
+int kvm_guest_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data);
+int kvm_guest_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data);
+/* `result` of those is not 0, and user space is to carry it out instead. */
+bool kvm_msr_exit_wanted(const struct kvm_vcpu *vcpu, int result);
+void kvm_msr_fill_exit(struct kvm_vcpu *vcpu, int result, bool write,
+		       u32 index, u64 data);
+/* The ioctl; -EINVAL, -EFAULT, -ENOMEM. */
+int kvm_set_msr_filter(struct kvm *kvm, const struct kvm_msr_filter *user);
+void kvm_msr_filter_free(struct kvm *kvm);
 
 /* ---- emulate.c: instructions and I/O ------------------------------------ */
 

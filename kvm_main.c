@@ -372,6 +372,7 @@ static void vm_destroy(struct kvm *kvm)
 	/* Notifiers may still call, but find nothing to do. */
 	kvm_memory_detach(kvm);
 	/* What may still interrupt a vCPU goes before it. */
+	kvm_msr_filter_free(kvm);
 	kvm_irqchip_destroy(kvm);
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		vcpu_destroy(vcpu);
@@ -539,6 +540,18 @@ static int cap_xsave(void)
 #define X2APIC_API_FLAGS	(KVM_X2APIC_API_USE_32BIT_IDS | \
 				 KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
+/*
+ * Departures from a real processor that are the interface's default. There is
+ * nothing to be done for CD_NW_CLEARED, which is of AMD's processors.
+ */
+#define QUIRKS		(KVM_X86_QUIRK_LINT0_REENABLED |	\
+			 KVM_X86_QUIRK_CD_NW_CLEARED |		\
+			 KVM_X86_QUIRK_LAPIC_MMIO_HOLE |	\
+			 KVM_X86_QUIRK_OUT_7E_INC_RIP |		\
+			 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT |	\
+			 KVM_X86_QUIRK_FIX_HYPERCALL_INSN |	\
+			 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+
 /* Reported are those whose whole path works, and no others. */
 static const struct {
 	unsigned int cap;
@@ -559,6 +572,7 @@ static const struct {
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ KVM_CAP_USER_NMI, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
+	{ KVM_CAP_SET_GUEST_DEBUG2, KVM_GUESTDBG_KNOWN },
 	{ KVM_CAP_IRQCHIP, 1 },
 	{ KVM_CAP_PIT, 1 },
 	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },
@@ -587,7 +601,7 @@ static const struct {
 	{ KVM_CAP_XCRS, .get = cap_xsave },
 	{ KVM_CAP_TSC_CONTROL, .get = cap_tsc_control },
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
-	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
+	{ KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS },
 	{ KVM_CAP_MAX_VCPUS, KVM_MAX_VCPUS_LIMIT },
 	{ KVM_CAP_READONLY_MEM, 1 },
 	{ KVM_CAP_EXT_EMUL_CPUID, 1 },
@@ -598,6 +612,11 @@ static const struct {
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_HALT_POLL, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS2, QUIRKS },
+	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
+	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },
+	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_VMCS, KVM_VMCS_VERSION },
 	{ KVM_CAP_ADJUST_CLOCK, .get = cap_adjust_clock },
@@ -1039,6 +1058,26 @@ static long enable_max_vcpu_id(struct kvm *kvm, u64 limit)
 	return r;
 }
 
+static long disable_quirks(struct kvm *kvm, u64 quirks)
+{
+	if (quirks & ~QUIRKS)
+		return -EINVAL;
+	WRITE_ONCE(kvm->disabled_quirks, quirks);
+	return 0;
+}
+
+#define MSR_EXIT_REASONS	(KVM_MSR_EXIT_REASON_INVAL |		\
+				 KVM_MSR_EXIT_REASON_UNKNOWN |		\
+				 KVM_MSR_EXIT_REASON_FILTER)
+
+static long enable_user_space_msr(struct kvm *kvm, u64 reasons)
+{
+	if (reasons & ~(u64)MSR_EXIT_REASONS)
+		return -EINVAL;
+	WRITE_ONCE(kvm->user_msr_reasons, reasons);
+	return 0;
+}
+
 static long vm_enable_cap(struct kvm *kvm, void *arg)
 {
 	const struct kvm_enable_cap *cap = arg;
@@ -1057,9 +1096,24 @@ static long vm_enable_cap(struct kvm *kvm, void *arg)
 			return -EINVAL;
 		WRITE_ONCE(kvm->halt_poll_ns, cap->args[0]);
 		return 0;
+	case KVM_CAP_DISABLE_QUIRKS:
+		/* Of before unknown ones were refused. */
+		return disable_quirks(kvm, cap->args[0] & QUIRKS);
+	case KVM_CAP_DISABLE_QUIRKS2:
+		return disable_quirks(kvm, cap->args[0]);
+	case KVM_CAP_MSR_PLATFORM_INFO:
+		WRITE_ONCE(kvm->no_platform_info, !cap->args[0]);
+		return 0;
+	case KVM_CAP_X86_USER_SPACE_MSR:
+		return enable_user_space_msr(kvm, cap->args[0]);
 	default:
 		return -EINVAL;
 	}
+}
+
+static long vm_set_msr_filter(struct kvm *kvm, void *arg)
+{
+	return kvm_set_msr_filter(kvm, arg);
 }
 
 static long vm_get_clock(struct kvm *kvm, void *arg)
@@ -1122,6 +1176,7 @@ static const struct ioctl_row vm_ioctls[] = {
 	VM_ROW(KVM_SET_PIT2, vm_set_pit2),
 	VM_ROW_RAW(KVM_REINJECT_CONTROL, vm_reinject_control),
 	VM_ROW(KVM_ENABLE_CAP, vm_enable_cap),
+	VM_ROW(KVM_X86_SET_MSR_FILTER, vm_set_msr_filter),
 	VM_ROW(KVM_GET_CLOCK, vm_get_clock),
 	VM_ROW(KVM_SET_CLOCK, vm_set_clock),
 	VM_ROW_RAW(KVM_GET_STATS_FD, vm_get_stats_fd),
@@ -1528,14 +1583,56 @@ static long compat_get_dirty_log(struct kvm *kvm, unsigned long arg)
 	return kvm_get_dirty_log(kvm, &log);
 }
 
+struct compat_msr_filter {
+	u32 flags;
+	struct {
+		u32 flags;
+		u32 nmsrs;
+		u32 base;
+		compat_uptr_t bitmap;
+	} ranges[KVM_MSR_FILTER_MAX_RANGES];
+};
+
+#define COMPAT_SET_MSR_FILTER						\
+	_IOC(_IOC_WRITE, KVMIO, _IOC_NR(KVM_X86_SET_MSR_FILTER),	\
+	     sizeof(struct compat_msr_filter))
+
+static long compat_set_msr_filter(struct kvm *kvm, unsigned long arg)
+{
+	struct compat_msr_filter *narrow;
+	struct kvm_msr_filter filter = { };
+	long r;
+	int i;
+
+	narrow = memdup_user(compat_ptr(arg), sizeof(*narrow));
+	if (IS_ERR(narrow))
+		return PTR_ERR(narrow);
+	filter.flags = narrow->flags;
+	for (i = 0; i < ARRAY_SIZE(filter.ranges); i++)
+		filter.ranges[i] = (struct kvm_msr_filter_range) {
+			.flags = narrow->ranges[i].flags,
+			.nmsrs = narrow->ranges[i].nmsrs,
+			.base = narrow->ranges[i].base,
+			.bitmap = compat_ptr(narrow->ranges[i].bitmap),
+		};
+	r = kvm_set_msr_filter(kvm, &filter);
+	kfree(narrow);
+	return r;
+}
+
 static long vm_compat_ioctl(struct file *file, unsigned int cmd,
 			    unsigned long arg)
 {
 	struct kvm *kvm = file->private_data;
 
-	if (cmd != KVM_GET_DIRTY_LOG)
+	switch (cmd) {
+	case KVM_GET_DIRTY_LOG:
+		return vm_refuses(kvm) ? -EIO : compat_get_dirty_log(kvm, arg);
+	case COMPAT_SET_MSR_FILTER:
+		return vm_refuses(kvm) ? -EIO : compat_set_msr_filter(kvm, arg);
+	default:
 		return vm_ioctl(file, cmd, (unsigned long)compat_ptr(arg));
-	return vm_refuses(kvm) ? -EIO : compat_get_dirty_log(kvm, arg);
+	}
 }
 
 static long compat_set_signal_mask(struct kvm_vcpu *vcpu, unsigned long arg)

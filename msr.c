@@ -334,6 +334,7 @@ static int set_misc_enable(struct kvm_vcpu *vcpu, u32 index, u64 data,
 		data = (data & ~MISC_ENABLE_READ_ONLY) |
 		       (vcpu->msr.misc_enable & MISC_ENABLE_READ_ONLY);
 	vcpu->msr.misc_enable = data;
+	kvm_update_cpuid_runtime(vcpu);
 	return 0;
 }
 
@@ -348,6 +349,25 @@ static int get_write_only(struct kvm_vcpu *vcpu, u32 index, u64 *data,
 			  bool host)
 {
 	return 1;
+}
+
+/* Frequency ratios, which are the monitor's to tell. No faults of CPUID. */
+static int get_platform_info(struct kvm_vcpu *vcpu, u32 index, u64 *data,
+			     bool host)
+{
+	if (!host && READ_ONCE(vcpu->kvm->no_platform_info))
+		return 1;
+	*data = vcpu->msr.platform_info;
+	return 0;
+}
+
+static int set_platform_info(struct kvm_vcpu *vcpu, u32 index, u64 data,
+			     bool host)
+{
+	if (data & MSR_PLATFORM_INFO_CPUID_FAULT)
+		return 1;
+	vcpu->msr.platform_info = data;
+	return 0;
 }
 
 static int get_debugctl(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host)
@@ -611,7 +631,7 @@ static const struct msr_policy policies[] = {
 	  .flags = M_LIST | M_DROP_GUEST },
 	{ MSR_IA32_UCODE_WRITE, COMMAND(ucode_write) },
 	{ MSR_IA32_PLATFORM_ID, CONST(0) },
-	{ MSR_PLATFORM_INFO, FIELD(platform_info), .valid = valid_zero,
+	{ MSR_PLATFORM_INFO, CALL(platform_info),
 	  .flags = M_LIST | M_GUEST_RO },
 	{ MSR_MISC_FEATURES_ENABLES, FIELD(misc_features),
 	  .valid = valid_zero, .flags = M_LIST },
@@ -756,7 +776,7 @@ static noinline int get_unknown_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data)
 	if (!backend->get_msr(vcpu, index, data))
 		return 0;
 	if (!ignore_msrs)
-		return 1;
+		return KVM_MSR_UNKNOWN;
 	if (report_ignored_msrs)
 		pr_info_ratelimited("kvm: vcpu%d: RDMSR of %#x ignored\n",
 				    vcpu->id, index);
@@ -771,7 +791,7 @@ static noinline int set_unknown_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
 	if (!backend->set_msr(vcpu, index, data))
 		return 0;
 	if (!ignore_msrs)
-		return 1;
+		return KVM_MSR_UNKNOWN;
 	if (report_ignored_msrs)
 		pr_info_ratelimited("kvm: vcpu%d: WRMSR of %#x (%#llx) ignored\n",
 				    vcpu->id, index, data);

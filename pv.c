@@ -543,6 +543,30 @@ static bool hypercall(struct kvm_vcpu *vcpu, bool may_sleep)
 	return true;
 }
 
+/* VMCALL and VMMCALL have three bytes, and differ in the last of them. */
+#define HYPERCALL_BYTES		3
+#define VMCALL_LAST_BYTE	0xc1
+
+static bool write_code(struct kvm_vcpu *vcpu, gva_t gva, u8 byte)
+{
+	u32 access = PFERR_WRITE;
+	struct x86_exception e;
+	gpa_t gpa;
+
+	if (backend->get_cpl(vcpu) == 3)
+		access |= PFERR_USER;
+	return !kvm_gva_to_gpa(vcpu, gva, access, &gpa, &e) &&
+	       !kvm_write_guest(vcpu, gpa, &byte, sizeof(byte));
+}
+
+void kvm_fix_hypercall(struct kvm_vcpu *vcpu, gva_t insn)
+{
+	if (write_code(vcpu, insn + HYPERCALL_BYTES - 1, VMCALL_LAST_BYTE))
+		return;
+	kvm_hypercall(vcpu);
+	kvm_rip_write(vcpu, kvm_rip_read(vcpu) + HYPERCALL_BYTES);
+}
+
 bool kvm_hypercall_fast(struct kvm_vcpu *vcpu)
 {
 	return hypercall(vcpu, false);

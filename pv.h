@@ -63,6 +63,13 @@ int kvm_pv_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host);
 bool kvm_hypercall_fast(struct kvm_vcpu *vcpu);
 void kvm_hypercall(struct kvm_vcpu *vcpu);	/* kvm->srcu held */
 
+/*
+ * The hypercall of the other vendor's processors, which is #UD, is at RIP:
+ * replace it in the guest's memory, to be run again, or do it, where that is
+ * read-only. kvm->srcu held.
+ */
+void kvm_fix_hypercall(struct kvm_vcpu *vcpu, gva_t insn);
+
 /* The vCPU is loaded; preemption is off. */
 void kvm_pv_load(struct kvm_vcpu *vcpu);
 /* Its thread is preempted; no interrupts, no page faults. */

@@ -585,10 +585,6 @@ int kvm_set_debugregs(struct kvm_vcpu *vcpu, const struct kvm_debugregs *dbg)
 	return 0;
 }
 
-#define GUESTDBG_FLAGS	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | \
-			 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP | \
-			 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
-
 /* Whose breakpoints are in the debug registers: the debugger's or the guest's. */
 static void set_effective_breakpoints(struct kvm_vcpu *vcpu,
 				      const struct kvm_guest_debug *dbg)
@@ -609,7 +605,7 @@ int kvm_set_guest_debug(struct kvm_vcpu *vcpu,
 	const u32 inject = KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP;
 	const struct kvm_queued_exception *ex = &vcpu->ev.exception;
 
-	if (dbg->control & ~GUESTDBG_FLAGS)
+	if (dbg->control & ~KVM_GUESTDBG_KNOWN)
 		return -EINVAL;
 	if ((dbg->control & KVM_GUESTDBG_USE_HW_BP) &&
 	    upper_32_bits(dbg->arch.debugreg[7]))
@@ -622,12 +618,67 @@ int kvm_set_guest_debug(struct kvm_vcpu *vcpu,
 		vcpu->guest_debug = dbg->control & ~inject;
 	set_effective_breakpoints(vcpu, dbg);
 	backend->update_debug(vcpu);
+	/* KVM_GUESTDBG_BLOCKIRQ may have held some back. */
+	kvm_make_request(vcpu, KVM_REQ_EVENT);
 
 	if (dbg->control & KVM_GUESTDBG_INJECT_DB)
 		kvm_queue_exception(vcpu, X86_TRAP_DB);
 	else if (dbg->control & KVM_GUESTDBG_INJECT_BP)
 		kvm_queue_exception(vcpu, X86_TRAP_BP);
 	return 0;
+}
+
+/* ---- registers in kvm_run: KVM_CAP_SYNC_REGS ----------------------------- */
+
+bool kvm_synced_regs_valid(const struct kvm_run *run)
+{
+	return !((READ_ONCE(run->kvm_valid_regs) |
+		  READ_ONCE(run->kvm_dirty_regs)) & ~KVM_SYNC_X86_VALID_FIELDS);
+}
+
+/*
+ * Before the run, what the monitor says it has changed. It may write to kvm_run
+ * at any time: each set is copied before it is looked at.
+ */
+int kvm_load_synced_regs(struct kvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	union {
+		struct kvm_regs regs;
+		struct kvm_sregs sregs;
+		struct kvm_vcpu_events events;
+	} copy;
+	u64 dirty = READ_ONCE(run->kvm_dirty_regs);
+	int r = 0;
+
+	run->kvm_dirty_regs = 0;
+	if (dirty & KVM_SYNC_X86_REGS) {
+		copy.regs = run->s.regs.regs;
+		r = kvm_set_regs(vcpu, &copy.regs);
+	}
+	if (!r && (dirty & KVM_SYNC_X86_SREGS)) {
+		copy.sregs = run->s.regs.sregs;
+		r = kvm_set_sregs(vcpu, &copy.sregs);
+	}
+	if (!r && (dirty & KVM_SYNC_X86_EVENTS)) {
+		copy.events = run->s.regs.events;
+		r = kvm_set_vcpu_events(vcpu, &copy.events);
+	}
+	return r;
+}
+
+/* After it, what the monitor wants to see. */
+void kvm_store_synced_regs(struct kvm_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	u64 wanted = READ_ONCE(run->kvm_valid_regs);
+
+	if (wanted & KVM_SYNC_X86_REGS)
+		kvm_get_regs(vcpu, &run->s.regs.regs);
+	if (wanted & KVM_SYNC_X86_SREGS)
+		kvm_get_sregs(vcpu, &run->s.regs.sregs);
+	if (wanted & KVM_SYNC_X86_EVENTS)
+		kvm_get_vcpu_events(vcpu, &run->s.regs.events);
 }
 
 /* The guest-physical address behind a linear one, as its kernel sees it. */

@@ -262,6 +262,12 @@ static bool reinject_event(struct kvm_vcpu *vcpu)
 	return ev->nmi_injected || ev->interrupt.injected;
 }
 
+/* The debugger wants to see nothing but what the guest itself does. */
+static bool interrupts_blocked(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ;
+}
+
 /* An exception or an NMI. */
 static bool inject_new_event(struct kvm_vcpu *vcpu)
 {
@@ -271,7 +277,8 @@ static bool inject_new_event(struct kvm_vcpu *vcpu)
 		inject_pending_exception(vcpu);
 		return true;
 	}
-	if (atomic_read(&ev->nmi_pending) && backend->nmi_allowed(vcpu)) {
+	if (atomic_read(&ev->nmi_pending) && !interrupts_blocked(vcpu) &&
+	    backend->nmi_allowed(vcpu)) {
 		atomic_dec(&ev->nmi_pending);
 		ev->nmi_injected = true;
 		vcpu->stat.nmi_injections++;
@@ -378,6 +385,8 @@ static void inject_events(struct kvm_vcpu *vcpu)
 	    (ev->nmi_injected || backend->get_nmi_masked(vcpu)))
 		atomic_set(&ev->nmi_pending, 1);
 	injected = reinject_event(vcpu) || inject_new_event(vcpu);
+	if (unlikely(interrupts_blocked(vcpu)))
+		return;
 	if (unlikely(atomic_read(&ev->nmi_pending)))
 		backend->enable_nmi_window(vcpu);
 	if (ev->look) {
@@ -452,6 +461,8 @@ static int handle_requests(struct kvm_vcpu *vcpu)
 	handle_pv_requests(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_BACKEND))
 		backend->handle_request(vcpu);
+	if (kvm_check_request(vcpu, KVM_REQ_MSR_FILTER))
+		backend->msr_filter_changed(vcpu);
 	if (kvm_check_request(vcpu, KVM_REQ_DIRTY_LOG))
 		backend->set_dirty_logging(vcpu, vcpu->kvm->nr_logging_slots);
 	if (kvm_check_request(vcpu, KVM_REQ_IOAPIC_EOI)) {
@@ -650,9 +661,14 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	struct kvm_run *run = vcpu->run;
 	int r;
 
-	if (run->kvm_valid_regs || run->kvm_dirty_regs)
+	if (!kvm_synced_regs_valid(run))
 		return -EINVAL;
 	run->flags = 0;
+	if (unlikely(run->kvm_dirty_regs)) {
+		r = kvm_load_synced_regs(vcpu);
+		if (r)
+			return r;
+	}
 
 	fpu_swap_kvm_fpstate(&vcpu->guest_fpu, true);
 	trace_kvm_fpu(1);
@@ -666,6 +682,8 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu)
 	vcpu->fpu_loaded = false;
 
 	update_kvm_run(vcpu);
+	if (unlikely(run->kvm_valid_regs))
+		kvm_store_synced_regs(vcpu);
 	return r;
 }
 

@@ -224,6 +224,19 @@ void vmx_msr_intercept(struct vcpu_vmx *vmx, u32 msr, int access, bool on)
 		assign_bit(bit + MSR_BITMAP_WRITE, vmx->msr_bitmap, on);
 }
 
+/* No exits for these accesses, unless the monitor denies them. */
+static void msr_pass(struct vcpu_vmx *vmx, u32 msr, int access)
+{
+	struct kvm *kvm = vmx->vcpu.kvm;
+
+	if (access & MSR_READ)
+		vmx_msr_intercept(vmx, msr, MSR_READ,
+			kvm_msr_filtered(kvm, msr, KVM_MSR_FILTER_READ));
+	if (access & MSR_WRITE)
+		vmx_msr_intercept(vmx, msr, MSR_WRITE,
+			kvm_msr_filtered(kvm, msr, KVM_MSR_FILTER_WRITE));
+}
+
 /*
  * A guest that has found IA32_SPEC_CTRL will write it often, as on each system
  * call: from its first write on it does so without an exit.
@@ -231,19 +244,38 @@ void vmx_msr_intercept(struct vcpu_vmx *vmx, u32 msr, int access, bool on)
 static void pass_spec_ctrl(struct vcpu_vmx *vmx)
 {
 	vmx->spec_ctrl_passed = true;
-	vmx_msr_intercept(vmx, MSR_IA32_SPEC_CTRL, MSR_READ | MSR_WRITE, false);
+	msr_pass(vmx, MSR_IA32_SPEC_CTRL, MSR_READ | MSR_WRITE);
+}
+
+/* Those that the guest always accesses by itself. */
+static const struct {
+	u32 index;
+	int access;
+} passed_msrs[] = {
+	{ MSR_IA32_TSC,			MSR_READ },
+	{ MSR_FS_BASE,			MSR_READ | MSR_WRITE },
+	{ MSR_GS_BASE,			MSR_READ | MSR_WRITE },
+	{ MSR_KERNEL_GS_BASE,		MSR_READ | MSR_WRITE },
+	{ MSR_IA32_SYSENTER_CS,		MSR_READ | MSR_WRITE },
+	{ MSR_IA32_SYSENTER_ESP,	MSR_READ | MSR_WRITE },
+	{ MSR_IA32_SYSENTER_EIP,	MSR_READ | MSR_WRITE },
+};
+
+static void vmx_msr_filter_changed(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(passed_msrs); i++)
+		msr_pass(vmx, passed_msrs[i].index, passed_msrs[i].access);
+	if (vmx->spec_ctrl_passed)
+		pass_spec_ctrl(vmx);
 }
 
 static void msr_bitmap_init(struct vcpu_vmx *vmx)
 {
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
-	vmx_msr_intercept(vmx, MSR_IA32_TSC, MSR_READ, false);
-	vmx_msr_intercept(vmx, MSR_FS_BASE, MSR_READ | MSR_WRITE, false);
-	vmx_msr_intercept(vmx, MSR_GS_BASE, MSR_READ | MSR_WRITE, false);
-	vmx_msr_intercept(vmx, MSR_KERNEL_GS_BASE, MSR_READ | MSR_WRITE, false);
-	vmx_msr_intercept(vmx, MSR_IA32_SYSENTER_CS, MSR_READ | MSR_WRITE, false);
-	vmx_msr_intercept(vmx, MSR_IA32_SYSENTER_ESP, MSR_READ | MSR_WRITE, false);
-	vmx_msr_intercept(vmx, MSR_IA32_SYSENTER_EIP, MSR_READ | MSR_WRITE, false);
+	vmx_msr_filter_changed(&vmx->vcpu);
 }
 
 /* ---- MSRs switched lazily, when the host returns to user mode ------------ */
@@ -966,6 +998,7 @@ static void vmx_update_debug(struct kvm_vcpu *vcpu)
 		ctl_set(to_vmx(vcpu), VMX_CTL_CPU_MOV_DR_EXITING, true);
 	}
 	to_vmx(vcpu)->single_step = vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP;
+	vmx_apic_mode(vcpu);
 	vmx_set_rflags(vcpu, rflags);
 	update_exception_bitmap(vcpu);
 	kvm_update_dr7(vcpu);
@@ -1969,38 +2002,39 @@ static void do_cpuid(struct kvm_vcpu *vcpu)
 }
 
 /* False: #GP. */
-static bool do_rdmsr(struct kvm_vcpu *vcpu)
+static void set_edx_eax(struct kvm_vcpu *vcpu, u64 data)
 {
-	u32 index = vcpu->regs[VCPU_RCX];
-	u64 data;
-
-	if (kvm_get_msr(vcpu, index, &data, false)) {
-		trace_kvm_msr(false, index, 0, true);
-		return false;
-	}
-	trace_kvm_msr(false, index, data, false);
 	vcpu->regs[VCPU_RAX] = lower_32_bits(data);
 	vcpu->regs[VCPU_RDX] = upper_32_bits(data);
-	return true;
+}
+
+/* 0, or why not: KVM_MSR_INVALID ... */
+static int do_rdmsr(struct kvm_vcpu *vcpu)
+{
+	u32 index = vcpu->regs[VCPU_RCX];
+	u64 data = 0;
+	int r = kvm_guest_get_msr(vcpu, index, &data);
+
+	trace_kvm_msr(false, index, data, r);
+	if (likely(!r))
+		set_edx_eax(vcpu, data);
+	return r;
 }
 
 /*
- * False: #GP. EFER and XSS are not for here: the one may change the root, the
+ * The same. EFER and XSS are not for here: the one may change the root, the
  * other is switched by vmx_run().
  */
-static bool do_wrmsr(struct kvm_vcpu *vcpu)
+static int do_wrmsr(struct kvm_vcpu *vcpu)
 {
 	u32 index = vcpu->regs[VCPU_RCX];
+	int r = kvm_guest_set_msr(vcpu, index, edx_eax(vcpu));
 
-	if (kvm_set_msr(vcpu, index, edx_eax(vcpu), false)) {
-		trace_kvm_msr(true, index, edx_eax(vcpu), true);
-		return false;
-	}
-	trace_kvm_msr(true, index, edx_eax(vcpu), false);
+	trace_kvm_msr(true, index, edx_eax(vcpu), r);
 	/* With ignore_msrs it may be a register that there is not. */
-	if (unlikely(index == MSR_IA32_SPEC_CTRL) && kvm_caps.spec_ctrl)
+	if (unlikely(index == MSR_IA32_SPEC_CTRL) && kvm_caps.spec_ctrl && !r)
 		pass_spec_ctrl(to_vmx(vcpu));
-	return true;
+	return r;
 }
 
 static bool wrmsr_is_slow(struct kvm_vcpu *vcpu)
@@ -2107,6 +2141,12 @@ static bool fast_gp(struct vcpu_vmx *vmx)
 	return false;
 }
 
+/* #GP without leaving the inner loop, unless the monitor wants to know. */
+static bool fast_msr_refused(struct vcpu_vmx *vmx, int r)
+{
+	return !kvm_msr_exit_wanted(&vmx->vcpu, r) && fast_gp(vmx);
+}
+
 /*
  * Exits that need neither interrupts nor memory that is not at hand stay in
  * the inner loop: true when this one is dealt with and the guest may go on at
@@ -2117,20 +2157,23 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 {
 	struct kvm_vcpu *vcpu = &vmx->vcpu;
 	bool stepped = false;
+	int r;
 
 	switch (vmx->exit_reason) {
 	case EXIT_REASON_CPUID:
 		do_cpuid(vcpu);
 		break;
 	case EXIT_REASON_MSR_READ:
-		if (!do_rdmsr(vcpu))
-			return fast_gp(vmx);
+		r = do_rdmsr(vcpu);
+		if (r)
+			return fast_msr_refused(vmx, r);
 		break;
 	case EXIT_REASON_MSR_WRITE:
 		if (unlikely(wrmsr_is_slow(vcpu)))
 			return false;
-		if (!do_wrmsr(vcpu))
-			return fast_gp(vmx);
+		r = do_wrmsr(vcpu);
+		if (r)
+			return fast_msr_refused(vmx, r);
 		break;
 	case EXIT_REASON_VMCALL:
 		trace_kvm_hypercall(vcpu->regs);
@@ -2201,7 +2244,6 @@ static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
 /* ---- exits: exceptions -------------------------------------------------- */
 
 static int handle_page_fault(struct kvm_vcpu *vcpu);
-
 static int handle_db(struct kvm_vcpu *vcpu)
 {
 	unsigned long dr6 = exit_qualification(to_vmx(vcpu));
@@ -2412,9 +2454,42 @@ static int handle_rdpmc(struct kvm_vcpu *vcpu)
 	return inject_gp(vcpu);
 }
 
+/* User space has carried it out, unless it has sent the vCPU elsewhere. */
+static int finish_wrmsr(struct kvm_vcpu *vcpu)
+{
+	if (kvm_rip_read(vcpu) != to_vmx(vcpu)->msr_exit_rip)
+		return 1;
+	return complete_or_gp(vcpu, READ_ONCE(vcpu->run->msr.error));
+}
+
+static int finish_rdmsr(struct kvm_vcpu *vcpu)
+{
+	if (kvm_rip_read(vcpu) == to_vmx(vcpu)->msr_exit_rip &&
+	    !READ_ONCE(vcpu->run->msr.error))
+		set_edx_eax(vcpu, READ_ONCE(vcpu->run->msr.data));
+	return finish_wrmsr(vcpu);
+}
+
+/* `r`: it was refused, and why. */
+static int complete_msr(struct kvm_vcpu *vcpu, int r, bool write)
+{
+	if (!kvm_msr_exit_wanted(vcpu, r))
+		return complete_or_gp(vcpu, r);
+	kvm_msr_fill_exit(vcpu, r, write, vcpu->regs[VCPU_RCX],
+			  write ? edx_eax(vcpu) : 0);
+	to_vmx(vcpu)->msr_exit_rip = kvm_rip_read(vcpu);
+	vcpu->complete_userspace_io = write ? finish_wrmsr : finish_rdmsr;
+	return 0;
+}
+
+static int handle_rdmsr(struct kvm_vcpu *vcpu)
+{
+	return complete_msr(vcpu, do_rdmsr(vcpu), false);
+}
+
 static int handle_wrmsr(struct kvm_vcpu *vcpu)
 {
-	return complete_or_gp(vcpu, !do_wrmsr(vcpu));
+	return complete_msr(vcpu, do_wrmsr(vcpu), true);
 }
 
 static int handle_xsetbv(struct kvm_vcpu *vcpu)
@@ -2424,10 +2499,11 @@ static int handle_xsetbv(struct kvm_vcpu *vcpu)
 					  edx_eax(vcpu)));
 }
 
-/* MONITOR and MWAIT exist for a guest only where its CPUID says so. */
+/* MONITOR and MWAIT: by default they do nothing, and never fault. */
 static int handle_mwait(struct kvm_vcpu *vcpu)
 {
-	if (!guest_cpu_has(vcpu, KVM_CPUF_MWAIT))
+	if (!guest_cpu_has(vcpu, KVM_CPUF_MWAIT) &&
+	    !kvm_has_quirk(vcpu->kvm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
 		return handle_undefined(vcpu);
 	return vmx_skip_instruction(vcpu);
 }
@@ -2735,6 +2811,7 @@ static int (* const exit_handlers[])(struct kvm_vcpu *vcpu) = {
 	[EXIT_REASON_CR_ACCESS]			= handle_cr_access,
 	[EXIT_REASON_DR_ACCESS]			= handle_dr_access,
 	[EXIT_REASON_IO_INSTRUCTION]		= handle_io,
+	[EXIT_REASON_MSR_READ]			= handle_rdmsr,
 	[EXIT_REASON_MSR_WRITE]			= handle_wrmsr,
 	[EXIT_REASON_MWAIT_INSTRUCTION]		= handle_mwait,
 	[EXIT_REASON_MONITOR_INSTRUCTION]	= handle_mwait,
@@ -3167,6 +3244,7 @@ const struct kvm_backend vmx_backend = {
 	.flush_tlb = vmx_flush_tlb,
 	.flush_tlb_guest = vmx_flush_tlb_guest,
 	.flush_tlb_gva = vmx_flush_tlb_gva,
+	.msr_filter_changed = vmx_msr_filter_changed,
 	.apic_mode = vmx_apic_mode,
 	.apic_tpr_threshold = vmx_apic_tpr_threshold,
 	.apic_post = vmx_apic_post,

@@ -91,7 +91,6 @@ static void init_delivery(struct vcpu_vmx *vmx)
 	vmcs_write16(GUEST_INTR_STATUS, 0);
 	vmcs_write64(POSTED_INTR_DESC_ADDR, __pa(vmx->posted));
 	vmcs_write16(POSTED_INTR_NV, COMPAT_POSTED_VECTOR);
-	ctl_set(vmx, VMX_CTL_PIN_POSTED_INTR, true);
 	ctl_set(vmx, VMX_CTL_EXIT_CTL_ACK_INTR, true);
 }
 
@@ -139,13 +138,20 @@ static bool x2apic_readable(unsigned int offset)
 	}
 }
 
+/* The processor delivers interrupts, unless a debugger wants none. */
+static bool delivers(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->apicv_active &&
+	       !(vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ);
+}
+
 /*
  * "MSR Accesses" of virtualised x2APIC mode: what is not intercepted is done
  * in the page, if the processor knows how, and in the host's APIC if not.
  */
 static void update_msr_bitmap(struct vcpu_vmx *vmx, bool virtual)
 {
-	const bool all = virtual && vmx->vcpu.apicv_active;
+	const bool all = virtual && delivers(&vmx->vcpu);
 	unsigned int offset;
 
 	for (offset = 0; offset < 0x1000; offset += 0x10)
@@ -168,7 +174,7 @@ static u32 mode_controls(const struct kvm_vcpu *vcpu)
 
 	if (!kvm_caps.tpr_shadow)
 		return 0;
-	if (vcpu->apicv_active)
+	if (delivers(vcpu))
 		controls = CPU2_APIC_REGISTER_VIRT | CPU2_VIRTUAL_INTR_DELIVERY;
 	if (!(base & MSR_IA32_APICBASE_ENABLE))
 		return controls;
@@ -218,8 +224,10 @@ void vmx_apic_mode(struct kvm_vcpu *vcpu)
 		update_msr_bitmap(vmx, controls & CPU2_VIRTUALIZE_X2APIC);
 	}
 	update_access_page(vmx, controls & CPU2_VIRTUALIZE_APIC);
-	if (vcpu->apicv_active)
-		vmx_apic_reload(vcpu);
+	if (!vcpu->apicv_active)
+		return;
+	ctl_set(vmx, VMX_CTL_PIN_POSTED_INTR, delivers(vcpu));
+	vmx_apic_reload(vcpu);
 }
 
 /*

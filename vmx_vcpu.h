@@ -69,6 +69,7 @@ struct vcpu_vmx {
 	int entry_error;		/* of vmx_enter() */
 
 	bool spec_ctrl_passed;		/* the guest writes it by itself */
+	u64 msr_exit_rip;		/* user space carries out the access */
 	bool event_in_entry;		/* VM_ENTRY_INTR_INFO is valid */
 	unsigned long rflags;
 	bool single_step;		/* TF is the monitor's, not the guest's */

@@ -336,7 +336,8 @@ static void reset_registers(struct kvm_lapic *apic)
 	apic_set(apic, APIC_SPIV, APIC_VECTOR_MASK);
 	for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += APIC_REG_STRIDE)
 		apic_set(apic, lvt, APIC_LVT_MASKED);
-	if (!apic->vcpu->id)
+	if (!apic->vcpu->id && kvm_has_quirk(apic->vcpu->kvm,
+					     KVM_X86_QUIRK_LINT0_REENABLED))
 		apic_set(apic, APIC_LVT0, APIC_MODE_EXTINT << 8);
 	load_id(apic);
 	note_timer(apic);
@@ -596,18 +597,20 @@ static u32 read_reg(struct kvm_lapic *apic, unsigned int offset)
 
 /* ---- xAPIC: memory ------------------------------------------------------ */
 
+/* In x2APIC mode the page belongs to nobody: part of the interface. */
+static bool is_hole(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->apic->x2apic;
+}
+
 static bool apic_page_has(const struct kvm_vcpu *vcpu, gpa_t gpa)
 {
 	const struct kvm_lapic *apic = vcpu->apic;
 
 	return apic && apic->hw_enabled &&
-	       (gpa & PAGE_MASK) == (vcpu->msr.apic_base & PAGE_MASK);
-}
-
-/* The page belongs to nobody then: part of the interface. */
-static bool is_hole(const struct kvm_vcpu *vcpu)
-{
-	return vcpu->apic->x2apic;
+	       (gpa & PAGE_MASK) == (vcpu->msr.apic_base & PAGE_MASK) &&
+	       (!is_hole(vcpu) || kvm_has_quirk(vcpu->kvm,
+						KVM_X86_QUIRK_LAPIC_MMIO_HOLE));
 }
 
 /* Registers are 32 bits wide at the beginning of 16 bytes. */

@@ -319,33 +319,6 @@ TEST(memory_types)
 	vm_free(v->vm);
 }
 
-/* MONITOR and MWAIT: #UD unless CPUID has them; never an exit to user space. */
-static void g_no_monitor(void)
-{
-	guest_sync(TRY("monitor", NO_OUTS, "a"(G_FREE), "c"(0), "d"(0)));
-	guest_sync(TRY("mwait", NO_OUTS, "a"(0), "c"(0)));
-}
-
-TEST(monitor_mwait)
-{
-	struct kvm_cpuid2 *c = cpuid_copy();
-	struct vcpu *v = vcpu_bare(vm_new(), 0);
-	int i;
-
-	cpuid_find(c, 1, 0)->ecx &= ~BIT(3);
-	WORKS(ioctl(v->fd, KVM_SET_CPUID2, c));
-	vcpu_long(v, g_no_monitor);
-	for (i = 0; i < 2; i++) {
-		vcpu_until(v, STOP_SYNC);
-		/* In-tree runs them as NOPs by default, a documented quirk. */
-		CHECK(v->value == VEC_UD ||
-		      (v->value == VEC_NONE && kvm_in_tree()));
-	}
-	vcpu_done(v);
-	vm_free(v->vm);
-	free(c);
-}
-
 /* RDPMC: #GP for a counter that does not exist, at CPL 0 too. */
 static volatile u32 user_vector;
 

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "guest.h"
+#include "irqchip.h"
 
 #define DR6_BS	BIT(14)
 
@@ -206,4 +206,45 @@ TEST(trap_flag_in_a_shadow)
 		vcpu_done(v);
 		vm_free(v->vm);
 	}
+}
+
+/* ---- KVM_GUESTDBG_BLOCKIRQ ---------------------------------------------- */
+
+#define VECTOR	0x55
+
+static u64 g_self_ipi(u64 unused, u64 unused2)
+{
+	(void)unused;
+	(void)unused2;
+	apic_icr(0, ICR_SELF | ICR_ASSERT | VECTOR);
+	guest_sync(0);
+	asm volatile("sti; nop");
+	g_steps();
+	asm volatile("sti; nop; cli");
+	guest_sync(0);
+	return 0;
+}
+
+/* An interrupt is pending all the while, and the guest lets it in: not now. */
+BOTH_MODES(no_interrupts_while_stepping)
+{
+	struct vm *vm = remote_vm(x2, 1);
+	struct vcpu *v = vm->vcpus[0];
+	int i;
+
+	need_cap(KVM_CAP_SET_GUEST_DEBUG2);
+	log_clear(v);
+	remote_order(v, g_self_ipi, 0, 0);
+	vcpu_until(v, STOP_SYNC);
+	debug_set(v, KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ, 0, 0);
+	WORKS(ioctl(v->fd, KVM_NMI));
+	for (i = 0; i < 80 && get_rip(v) != (u64)step_7; i++)
+		vcpu_until(v, KVM_EXIT_DEBUG);
+	EQ(get_rip(v), (u64)step_7);
+	EQ(PERCPU(v).taken, 0);
+	debug_set(v, 0, 0, 0);
+	vcpu_until(v, STOP_SYNC);
+	EQ(PERCPU(v).count[VECTOR], 1);
+	EQ(PERCPU(v).count[VEC_NMI], 1);
+	vm_free(vm);
 }

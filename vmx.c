@@ -2402,9 +2402,7 @@ static int complete_or_gp(struct kvm_vcpu *vcpu, int fault)
 /* One that sleeps. */
 static int handle_vmcall(struct kvm_vcpu *vcpu)
 {
-	kvm_vcpu_srcu_lock(vcpu);
 	kvm_hypercall(vcpu);
-	kvm_vcpu_srcu_unlock(vcpu);
 	return vmx_skip_instruction(vcpu);
 }
 

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "guest.h"
 
@@ -108,6 +109,51 @@ TEST(clock_pairing)
 	p = &RAM(v->vm, AREA, struct kvm_clock_pairing);
 	CHECK(p->nsec >= 0 && p->nsec < (s64)SECOND);
 	CHECK(p->sec >= before.tv_sec && p->sec <= after.tv_sec);
+	vm_free(v->vm);
+}
+
+static volatile u32 pairs;
+
+static void g_pair_on_and_on(void)
+{
+	for (;;) {
+		hypercall(KVM_HC_CLOCK_PAIRING, AREA,
+			  KVM_CLOCK_PAIRING_WALLCLOCK, 0, 0);
+		hypercall(KVM_HC_SCHED_YIELD, 0, 0, 0, 0);
+		pairs++;
+		guest_sync(0);
+	}
+}
+
+static volatile bool pairing_over;
+
+static void *run_pairs(void *arg)
+{
+	struct vcpu *v = arg;
+
+	while (!pairing_over)
+		vcpu_until(v, STOP_SYNC);
+	return NULL;
+}
+
+/* Hypercalls that sleep, and slots that come and go: neither waits forever. */
+TEST(hypercalls_while_slots_change)
+{
+	struct vcpu *v = guest_start(g_pair_on_and_on);
+	void *mem = mem_alloc(4096);
+	pthread_t thread;
+	int i;
+
+	EQ(pthread_create(&thread, NULL, run_pairs, v), 0);
+	for (i = 0; i < 300 || !G(v->vm, pairs); i++) {
+		vm_slot(v->vm, 1, G_MMIO, 4096, mem, 0);
+		vm_slot(v->vm, 1, G_MMIO, 0, mem, 0);
+		if (i % 10 == 0)
+			usleep(1000);
+	}
+	pairing_over = true;
+	pthread_join(thread, NULL);
+	vm_slot(v->vm, 1, G_MMIO, 4096, mem, 0);
 	vm_free(v->vm);
 }
 

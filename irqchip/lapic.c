@@ -544,7 +544,8 @@ static const struct apic_reg apic_regs[APIC_REG_ROWS] = {
 	ROWS(APIC_TMR)		= { RO },
 	ROWS(APIC_IRR)		= { RO },
 	ROW(APIC_ESR)		= { RW, 0, 0, write_esr },
-	ROW(APIC_ICR)		= { RW, ICR_BITS, APIC_ICR_BUSY, write_icr },
+	/* xAPIC: reserved bits read as they were written, as in the page. */
+	ROW(APIC_ICR)		= { RW, ~(u32)APIC_ICR_BUSY, 0, write_icr },
 	ROW(APIC_ICR2)		= { XR | XW, 0xff000000 },
 	ROW(APIC_LVTT)		= { RW, LVT_TIMER_BITS, LVT_STATUS, write_lvt },
 	ROW(APIC_LVTTHMR)	= { RW, LVT_MODE_BITS, LVT_STATUS, write_lvt },
@@ -889,7 +890,8 @@ int kvm_set_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s)
 	memcpy(apic->regs, s->regs, sizeof(s->regs));
 	sanitise(apic);
 	if (apic->x2apic)
-		*x2apic_icr(apic) = apic_get(apic, APIC_ICR) | (u64)icr2 << 32;
+		*x2apic_icr(apic) = (apic_get(apic, APIC_ICR) & ICR_BITS) |
+				    (u64)icr2 << 32;
 	words_changed(apic);
 	WRITE_ONCE(apic->errors, 0);
 	update_lint0(apic);

@@ -2581,6 +2581,8 @@ static int handle_cr_access(struct kvm_vcpu *vcpu)
 	}
 }
 
+#define DR7_GD		BIT(13)
+
 static int handle_dr_access(struct kvm_vcpu *vcpu)
 {
 	unsigned long qual = exit_qualification(to_vmx(vcpu));
@@ -2596,7 +2598,10 @@ static int handle_dr_access(struct kvm_vcpu *vcpu)
 		return handle_undefined(vcpu);
 	if (vmx_get_cpl(vcpu))
 		return inject_gp(vcpu);
-	if (vcpu->dr7 & BIT(13)) {	/* GD: "General Detect Enable" */
+	/* "General Detect Enable", the debugger's or the guest's. */
+	if (vcpu->guest_debug_dr7 & DR7_GD)
+		return debug_exit(vcpu, X86_TRAP_DB, QUAL_DB_BD);
+	if (vcpu->dr7 & DR7_GD) {
 		kvm_queue_db(vcpu, QUAL_DB_BD);
 		return 1;
 	}

@@ -208,6 +208,37 @@ TEST(trap_flag_in_a_shadow)
 	}
 }
 
+/* ---- general detect ------------------------------------------------------ */
+
+#define DR6_BD	BIT(13)
+#define DR7_GD	BIT(13)
+
+extern const u8 at_mov_dr[];
+
+static void g_mov_dr(void)
+{
+	u64 value;
+
+	guest_sync(0);
+	asm volatile("at_mov_dr: mov %%dr0, %0" : "=r"(value));
+	G_EQ(value, 0);
+}
+
+/* The debugger is told of an access to its registers before it happens. */
+TEST(general_detect)
+{
+	struct vcpu *v = guest_start(g_mov_dr);
+
+	need_cap(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu_until(v, STOP_SYNC);
+	debug_set(v, KVM_GUESTDBG_USE_HW_BP, 0, 0x400 | DR7_GD);
+	stops_at(v, VEC_DB, (u64)at_mov_dr);
+	EQ(v->run->debug.arch.dr6, 0xffff0ff0 | DR6_BD);
+	debug_set(v, 0, 0, 0);
+	vcpu_done(v);
+	vm_free(v->vm);
+}
+
 /* ---- KVM_GUESTDBG_BLOCKIRQ ---------------------------------------------- */
 
 #define VECTOR	0x55

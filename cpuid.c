@@ -640,7 +640,7 @@ static void update_xsave_sizes(struct kvm_vcpu *vcpu)
 		e->ebx = xsave_compacted_size(vcpu->xcr0 | vcpu->msr.xss);
 }
 
-/* A BIOS that switches MWAIT off hides it; by default it makes no difference. */
+/* A BIOS that switches MWAIT off hides it; by default that has no effect. */
 static bool mwait_follows_msr(const struct kvm_vcpu *vcpu)
 {
 	return !kvm_has_quirk(vcpu->kvm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT);

@@ -19,7 +19,8 @@
 #define N		4
 #define AREA		0x100000
 #define SLOW		RAM_SIZE	/* memory that must be brought in */
-#define SLOW_PAGES	16
+#define MOST_PAGES	64		/* of one vCPU on their way */
+#define SLOW_PAGES	80
 #define VEC_READY	0xec
 #define SECOND		1000000000ull
 
@@ -370,7 +371,7 @@ TEST_TIMED(async_pf, 60)
 
 	slow_memory(&s, vm, true);
 	remote(v, g_apf_on, ON, 0);
-	for (i = 0; i < SLOW_PAGES / 2; i++) {
+	for (i = 0; i < 8; i++) {
 		G(vm, g_token) = 0;
 		EQ(remote(v, g_fault_and_wait, SLOW + i * 4096, 0), 0x5100 + i);
 	}
@@ -447,6 +448,39 @@ TEST_TIMED(async_pf_never_comes, 60)
 	bring_in(&s, (unsigned long)s.memory);
 	if (kvm_in_tree())
 		close(s.uffd);
+	vm_free(vm);
+	close(s.uffd);
+}
+
+/*
+ * A guest that forgets pages and asks for others, again and again, does not get
+ * more of them on their way than 64: then it waits like any other.
+ */
+TEST_TIMED(async_pf_forgotten_ones_count, 60)
+{
+	struct vm *vm = apf_vm(1);
+	struct vcpu *v = vm->vcpus[0];
+	struct slow s;
+	pthread_t thread;
+	int i;
+
+	if (kvm_in_tree())
+		skip("in-tree waits for them when they are forgotten");
+	slow_memory(&s, vm, false);
+	for (i = 0; i < MOST_PAGES; i++) {
+		remote(v, g_apf_on, 0, 0);
+		remote(v, g_apf_on, ON, 0);
+		EQ(remote(v, g_fault_and_go_on, SLOW + i * 4096, 0), VEC_PF);
+	}
+	thread = remote_start(v, g_fault_and_go_on, SLOW + i * 4096, 0);
+	sleep_ms(20);
+	bring_in(&s, (unsigned long)s.memory + i * 4096);
+	EQ(remote_wait(v, thread), VEC_NONE);
+	EQ(G(vm, g_value), 0x5100 + i);
+	/* Places are free when some have come. */
+	bring_in(&s, (unsigned long)s.memory);
+	sleep_ms(50);
+	EQ(remote(v, g_fault_and_go_on, SLOW + (i + 1) * 4096, 0), VEC_PF);
 	vm_free(vm);
 	close(s.uffd);
 }

@@ -17,8 +17,8 @@ struct usage {
 };
 
 /*
- * One round of a fuzzer, with random numbers that depend on `salt`, in a process
- * of its own: its end must take everything with it.
+ * One round of a fuzzer, with random numbers that depend on `salt`, in a
+ * process of its own: its end must take everything with it.
  */
 void fuzz_round(void (*fuzz)(unsigned long calls), u64 salt,
 		unsigned long calls);

@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,26 +16,13 @@
 
 #define VEC	0x61
 
-static bool read_file(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY);
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	n = read(fd, text, size - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
 static void need_apicv(void)
 {
 	char text[8];
 
-	if (!read_file("/sys/module/kvm/parameters/enable_apicv", text,
+	if (!file_read("/sys/module/kvm/parameters/enable_apicv", text,
 		       sizeof(text)) &&
-	    !read_file("/sys/module/kvm_intel/parameters/enable_apicv", text,
+	    !file_read("/sys/module/kvm_intel/parameters/enable_apicv", text,
 		       sizeof(text)))
 		skip("nobody says whether APICv is in use");
 	if (*text != 'Y')
@@ -47,7 +33,7 @@ static u64 exits(void)
 {
 	char text[24];
 
-	if (!read_file("/sys/kernel/debug/kvm/exits", text, sizeof(text)))
+	if (!file_read("/sys/kernel/debug/kvm/exits", text, sizeof(text)))
 		skip("exits are not counted");
 	return strtoull(text, NULL, 10);
 }

@@ -95,11 +95,8 @@ static void run_order(struct vcpu *v, u32 what, u32 from, u32 by, u32 round)
 
 static void write_text(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+	if (!file_write(path, text))
 		skip("%s: %s", path, strerror(errno));
-	close(fd);
 }
 
 /* As mkswap would: version 1, the last page's number, the signature. */

@@ -640,12 +640,7 @@ TEST(transparent_huge_pages)
 
 static bool reserve_huge_pages(const char *count)
 {
-	int fd = open("/proc/sys/vm/nr_hugepages", O_WRONLY);
-	bool ok = fd >= 0 && write(fd, count, strlen(count)) > 0;
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
+	return file_write("/proc/sys/vm/nr_hugepages", count);
 }
 
 TEST(hugetlb)
@@ -686,28 +681,17 @@ TEST(slot_edges_within_huge_pages)
 static bool ksm_write(const char *file, const char *value)
 {
 	char path[64];
-	int fd;
-	bool ok;
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/ksm/%s", file);
-	fd = open(path, O_WRONLY);
-	ok = fd >= 0 && write(fd, value, strlen(value)) > 0;
-	if (fd >= 0)
-		close(fd);
-	return ok;
+	return file_write(path, value);
 }
 
 static long ksm_sharing(void)
 {
-	FILE *f = fopen("/sys/kernel/mm/ksm/pages_sharing", "r");
-	long n = 0;
+	char text[24];
 
-	if (f) {
-		if (fscanf(f, "%ld", &n) != 1)
-			n = 0;
-		fclose(f);
-	}
-	return n;
+	file_read("/sys/kernel/mm/ksm/pages_sharing", text, sizeof(text));
+	return strtol(text, NULL, 10);
 }
 
 TEST(ksm)

@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,13 +299,8 @@ static void harvest(struct vm *vm, const u8 *mem, u8 *copy)
 
 static void compact(void)
 {
-	int fd = open("/proc/sys/vm/compact_memory", O_WRONLY);
-
-	if (fd < 0)
-		return;
-	if (write(fd, "1", 1) != 1)
+	if (!file_write("/proc/sys/vm/compact_memory", "1"))
 		note("no compaction");
-	close(fd);
 }
 
 static void host_does_its_worst(struct vm *vm, u8 *mem, u8 *copy)
@@ -430,12 +424,7 @@ TEST(locked_counters)
 /* A processor leaves the host and comes back while guests run. */
 static bool set_online(const char *value)
 {
-	int fd = open("/sys/devices/system/cpu/cpu1/online", O_WRONLY);
-	bool ok = fd >= 0 && write(fd, value, 1) == 1;
-
-	if (fd >= 0)
-		close(fd);
-	return ok;
+	return file_write("/sys/devices/system/cpu/cpu1/online", value);
 }
 
 TEST_TIMED(processor_goes_and_comes, 200)

@@ -4,6 +4,7 @@
  * The counters live in memory shared with the forked children.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -114,6 +115,28 @@ void row_skip(const char *name, const char *reason)
 	__atomic_fetch_add(&shared->rows_skipped, 1, __ATOMIC_RELAXED);
 	printf("skip %s/%s/%s: %s\n", program, current, name, reason);
 	fflush(stdout);
+}
+
+bool file_read(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	text[n > 0 ? n : 0] = 0;
+	if (fd >= 0)
+		close(fd);
+	return n >= 0;
+}
+
+bool file_write(const char *path, const char *text)
+{
+	ssize_t len = strlen(text);
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, len) == len;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
 }
 
 void note(const char *fmt, ...)

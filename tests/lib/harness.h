@@ -49,6 +49,10 @@ u64 rnd(void);
 /* Scales how long random tests run: --scale=N per cent, 100 by default. */
 unsigned long test_scale(unsigned long n);
 
+/* A whole file of the host's, as text; false: errno says why not. */
+bool file_read(const char *path, char *text, size_t size);
+bool file_write(const char *path, const char *text);
+
 #define fail(...)	fail_at(__FILE__, __LINE__, __VA_ARGS__)
 
 #define CHECK(cond) do {						\

@@ -4,7 +4,6 @@
  * leaks.h.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -22,36 +21,15 @@ static long meminfo(const char *text, const char *key)
 	return kb;
 }
 
-static void read_file(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, size - 1);
-
-	text[n > 0 ? n : 0] = 0;
-	if (fd >= 0)
-		close(fd);
-}
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0)
-		return;
-	if (write(fd, text, strlen(text)) < 0)
-		note("%s cannot be written", path);
-	close(fd);
-}
-
 /*
  * Empties caches, so that what is left is in use, and has the kernel fold the
  * per-processor parts of its counters.
  */
 static void drop_caches(void)
 {
-	write_file("/proc/sys/vm/drop_caches", "3");
+	file_write("/proc/sys/vm/drop_caches", "3");
 	usleep(50000);
-	write_file("/proc/sys/vm/stat_refresh", "1");
+	file_write("/proc/sys/vm/stat_refresh", "1");
 }
 
 /* Free pages that wait in per-processor lists; MemFree leaves them out. */
@@ -75,10 +53,10 @@ void usage_get(struct usage *u)
 	char text[8192];
 
 	drop_caches();
-	read_file("/sys/module/kvm/refcnt", text, sizeof(text));
+	file_read("/sys/module/kvm/refcnt", text, sizeof(text));
 	if (sscanf(text, "%ld", &u->module_refs) != 1)
 		u->module_refs = -1;
-	read_file("/proc/meminfo", text, sizeof(text));
+	file_read("/proc/meminfo", text, sizeof(text));
 	u->slab_kb = meminfo(text, "\nSlab");
 	u->page_tables_kb = meminfo(text, "\nPageTables") +
 			    meminfo(text, "\nSecPageTables");

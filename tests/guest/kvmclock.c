@@ -539,3 +539,72 @@ TEST_TIMED(set_meanwhile, 100)
 	never_back(vm, test_scale(200000), set_forward);
 	vm_free(vm);
 }
+
+/* ---- the host sleeps ---------------------------------------------------- */
+
+/* As far as the kernel's own test mode goes: up to the system core. */
+static void need_sleep(void)
+{
+	char states[64];
+
+	if (!file_write("/sys/power/pm_test", "core") ||
+	    !file_read("/sys/power/state", states, sizeof(states)) ||
+	    !strstr(states, "mem"))
+		skip("the host has no test mode for sleep");
+}
+
+static void sleep_and_wake(void)
+{
+	if (!file_write("/sys/power/state", "mem"))
+		fail("the host does not sleep: %s", strerror(errno));
+}
+
+static u64 boot_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * SECOND + now.tv_nsec;
+}
+
+/* The guest's time, and its time of day, have gone on. */
+TEST_TIMED(after_sleep, 60)
+{
+	u64 before, seen, after, slept, real;
+	struct wall_time *wall;
+	struct vcpu *v;
+	int i;
+
+	need_sleep();
+	v = clock_start(g_wall);
+	for (i = 0; i < 2; i++) {
+		before = boot_ns();
+		seen = clock_seen(v);
+		after = boot_ns();
+		sleep_and_wake();
+		slept = boot_ns() - after;
+		BETWEEN(clock_seen(v) - seen, slept, boot_ns() - before);
+		same_as_get_clock(v);
+		wall = &RAM(v->vm, WALL, struct wall_time);
+		real = real_ns();
+		seen = clock_seen(v);
+		BETWEEN(wall->sec * SECOND + wall->nsec + seen, real,
+			real_ns());
+	}
+	vm_free(v->vm);
+}
+
+static void sleep_once(struct vm *vm)
+{
+	(void)vm;
+	sleep_and_wake();
+}
+
+TEST_TIMED(sleep_meanwhile, 200)
+{
+	struct vm *vm = two_vcpus();
+
+	need_sleep();
+	never_back(vm, test_scale(200000), sleep_once);
+	vm_free(vm);
+}

@@ -101,6 +101,15 @@ test_suspend() {
 	note "slept: $slept"
 }
 
+# What a guest's clock says of it.
+test_clock() {
+	/tests/guest/kvmclock '*sleep*' >$work/clock.log
+	status=$?
+	why=$(grep -e '^not ok' -e '^skip' $work/clock.log)
+	[ $status -eq 0 ] || die "${why:-status $status}"
+	[ -z "$why" ] || skip "$why"
+}
+
 test_unload() {
 	unload 2>$work/rmmod.log || die "$(cat $work/rmmod.log)"
 }

@@ -9,11 +9,18 @@
  *
  *	boot NAME QEMU ARGUMENT...
  *
+ * With REASONS in the environment the kernel counts VM exits by reason (a
+ * histogram of the tracepoint kvm_exit, which makes them dearer), and instead
+ * of costs there is for each
+ *
+ *	reason NAME REASON EXITS
+ *
  * QEMU is told to stop at the end rather than to exit, since the counters in
  * debugfs go with the VM; its monitor (QMP) on standard input and output says
  * when that is.
  */
 #define _GNU_SOURCE
+#include <asm/vmx.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,9 +77,65 @@ static unsigned long exits(void)
 	return n;
 }
 
+#define EVENT		"/sys/kernel/tracing/events/kvm/kvm_exit/"
+
+static FILE *open_or_die(const char *name, const char *mode)
+{
+	FILE *file = fopen(name, mode);
+
+	if (!file)
+		die(name);
+	return file;
+}
+
+static void count_reasons(bool on)
+{
+	FILE *file = open_or_die(EVENT "trigger", "w");
+
+	fprintf(file, "%shist:keys=exit_reason", on ? "" : "!");
+	if (fclose(file))
+		die(EVENT "trigger");
+}
+
+static const char *reason_name(unsigned int reason)
+{
+	static const struct { unsigned int reason; const char *name; }
+		names[] = { VMX_EXIT_REASONS };
+	static char number[12];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].reason == reason)
+			return names[i].name;
+	snprintf(number, sizeof(number), "%u", reason);
+	return number;
+}
+
+static void print_reasons(const char *name)
+{
+	FILE *file = open_or_die(EVENT "hist", "r");
+	unsigned int reason;
+	char line[256];
+	u64 count;
+
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "{ exit_reason: %u } hitcount: %llu", &reason,
+			   &count) == 2)
+			printf("reason %s %s %llu\n", name,
+			       reason_name(reason), count);
+	fclose(file);
+}
+
+static void print_costs(const char *name, u64 cost)
+{
+	printf("cost %s 1 %llu\n", name, cost);
+	printf("cost %s-exits 1 %lu\n", name, exits());
+}
+
 int main(int argc, char **argv)
 {
 	static const char hello[] = "{\"execute\": \"qmp_capabilities\"}\n";
+	const bool reasons = getenv("REASONS");
 	int in[2], out[2];
 	u64 begin, end;
 	FILE *from;
@@ -80,6 +143,8 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || pipe2(in, 0) || pipe2(out, 0))
 		die("boot");
+	if (reasons)
+		count_reasons(true);
 	begin = rdtsc();
 	pid = fork();
 	if (!pid)
@@ -90,8 +155,12 @@ int main(int argc, char **argv)
 		die("boot");
 	wait_for(from, "\"SHUTDOWN\"");
 	end = rdtsc();
-	printf("cost %s 1 %llu\n", argv[1], end - begin);
-	printf("cost %s-exits 1 %lu\n", argv[1], exits());
+	if (reasons) {
+		print_reasons(argv[1]);
+		count_reasons(false);
+	} else {
+		print_costs(argv[1], end - begin);
+	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return 0;

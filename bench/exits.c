@@ -1,104 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What exits and ioctls cost, in instructions: the emulated time-stamp counter
- * moves once for each. Prints for each row
- *
- *	cost NAME N FIGURE		per operation, of N measured
- *	ops NAME VMREADS VMWRITES RDMSRS WRMSRS
- *
- * the latter where the module counts them (KVM_COUNT_OPS), and only then.
- *
- * ROWS='PATTERN...' in the environment: only rows of these names.
- *
- * A row is measured in batches. The guest loops: it stops in the host, which
- * prepares the batch, then it does a batch of operations and takes the time.
- * Rows that cost the host something are timed there. The figure is the median
- * of the batches, without those that a timer tick of the host fell into.
+ * Rows of the benchmark: exits of one vCPU without an interrupt controller in
+ * the kernel, ioctls, and the life of VMs.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "irqchip.h"
+#include "rows.h"
 
-#define WARM_UP		2		/* batches that do not count */
-#define PAGE		0x1000ul
 #define HUGE		0x200000ul
 #define STRING		64		/* bytes moved by one string instruction */
-#define G_AREA		0x40000000ul	/* a slot of the row's own */
 #define AREA_SLOT	5
 #define G_ONE_PAGE	0x50000000ul	/* mapped by an entry of its own */
 #define G_PML4_2	(G_FREE + 2 * PAGE)
-#define PORT		0x77
-#define VECTOR		0x40
-#define APIC_VECTOR	0x41		/* ... whose handler signals its end */
-#define SOON		10000000	/* cycles: 50 ms */
-
-struct bench {
-	const struct row *row;
-	struct vm *vm;
-	struct vcpu *v;
-	u8 *area;
-	size_t area_size;
-	struct kvm_coalesced_mmio_ring *ring;
-	int fd, vcpu_fd;
-	u32 user_exits;			/* of this batch */
-};
-
-struct row {
-	const char *name;
-	u32 n, batches;			/* operations in a batch, batches */
-	u32 user_exits;			/* that one operation needs */
-	bool any_exits;			/* user_exits is not known */
-	void (*guest)(u32 n);		/* a batch, in the guest */
-	void (*begin)(void);		/* once, in the guest: it has an APIC */
-	void (*setup)(struct bench *b);
-	void (*before)(struct bench *b);
-	void (*op)(struct bench *b);	/* timed in the host */
-	void (*after)(struct bench *b);
-};
-
-/* What the host and the guest's loop tell each other, in the guest's copy. */
-static struct {
-	void (*begin)(void);
-	void (*op)(u32 n);
-	u32 n;
-	u64 cost;
-	u8 *next;			/* page to touch */
-	volatile u64 *pte;		/* of G_ONE_PAGE */
-	volatile u64 *table;		/* the entry that refers to its table */
-} job;
 
 /* ---- in the guest ------------------------------------------------------- */
-
-static void guest_loop(void)
-{
-	u64 begin;
-
-	if (job.begin)
-		job.begin();
-	for (;;) {
-		guest_sync(0);
-		begin = rdtsc();
-		((volatile __typeof__(job) *)&job)->op(job.n);
-		job.cost = rdtsc() - begin;
-	}
-}
-
-#define OP(name, ...)							\
-static void name(u32 n)							\
-{									\
-	do {								\
-		__VA_ARGS__;						\
-	} while (--n);							\
-}
 
 OP(op_nothing, asm volatile(""))
 OP(op_cpuid, u32 out[4]; cpuid(0, 0, out))
@@ -126,124 +47,7 @@ OP(op_outs, const void *from = (void *)G_HIGH; u64 count = STRING;
 OP(op_ins, void *to = (void *)G_HIGH; u64 count = STRING;
    asm volatile("rep insb" : "+D"(to), "+c"(count) : "d"(PORT) : "memory"))
 
-OP(op_ipi_send, wrmsr(X2APIC_MSR(APIC_ICR), ICR_SELF | APIC_VECTOR))
-OP(op_self_ipi, wrmsr(X2APIC_MSR(APIC_ICR), ICR_SELF | APIC_VECTOR);
-   asm volatile("sti; nop; cli" : : : "memory"))
-OP(op_self_ipi_xapic, *(volatile u32 *)(u64)(APIC_DEFAULT_BASE + APIC_ICR) =
-   ICR_SELF | APIC_VECTOR; asm volatile("sti; nop; cli" : : : "memory"))
-OP(op_deadline, wrmsr(MSR_TSC_DEADLINE, 1);
-   asm volatile("sti; nop; cli" : : : "memory"))
-OP(op_deadline_set, wrmsr(MSR_TSC_DEADLINE, rdtsc() + SOON))
-OP(op_cr8, asm volatile("mov %0, %%cr8" : : "r"(n & 1ul)))
-
-static void begin_xapic(void)
-{
-	apic_start(false);
-}
-
-static void begin_x2apic(void)
-{
-	apic_start(true);
-	apic_write(APIC_LVT_TIMER, LVT_DEADLINE | APIC_VECTOR);
-}
-
-/* Handlers: what the hardware asks for, and no more. */
-extern const u8 bench_interrupt[], bench_eoi_xapic[], bench_eoi_x2apic[];
-asm(".pushsection .text\n"
-    "bench_interrupt: iretq\n"
-    "bench_eoi_xapic:\n"
-    "	push %rax\n"
-    "	mov $0xfee000b0, %eax\n"
-    "	movl $0, (%rax)\n"
-    "	pop %rax\n"
-    "	iretq\n"
-    "bench_eoi_x2apic:\n"
-    "	push %rax\n"
-    "	push %rcx\n"
-    "	push %rdx\n"
-    "	xor %eax, %eax\n"
-    "	xor %edx, %edx\n"
-    "	mov $0x80b, %ecx\n"
-    "	wrmsr\n"
-    "	pop %rdx\n"
-    "	pop %rcx\n"
-    "	pop %rax\n"
-    "	iretq\n"
-    ".popsection");
-
 /* ---- in the host -------------------------------------------------------- */
-
-static void answer(struct bench *b)
-{
-	struct kvm_run *run = b->v->run;
-	struct kvm_interrupt irq = { VECTOR };
-
-	b->user_exits++;
-	switch (run->exit_reason) {
-	case KVM_EXIT_IO:
-	case KVM_EXIT_MMIO:
-		break;
-	case KVM_EXIT_HLT:
-		ioctl(b->v->fd, KVM_INTERRUPT, &irq);
-		break;
-	default:
-		fail("%s: %s", b->row->name, exit_text(b->v));
-	}
-}
-
-/* Runs the guest up to where it waits for the next batch. */
-static void run_guest(struct bench *b)
-{
-	struct kvm_run *run = b->v->run;
-
-	b->user_exits = 0;
-	for (;;) {
-		if (ioctl(b->v->fd, KVM_RUN, 0))
-			fail("KVM_RUN: %s", strerror(errno));
-		if (run->exit_reason == KVM_EXIT_IO &&
-		    run->io.port == PORT_SYNC)
-			return;
-		answer(b);
-	}
-}
-
-static void run_batch(struct bench *b)
-{
-	u32 want = b->row->n * b->row->user_exits;
-
-	run_guest(b);
-	if (b->user_exits != want && !b->row->any_exits)
-		fail("%s: %u exits to user space, not %u", b->row->name,
-		     b->user_exits, want);
-}
-
-static void install(struct bench *b, u32 vector, const u8 *handler)
-{
-	u64 at = (unsigned long)handler;
-
-	RAM(b->vm, G_IDT64 + vector * 16, u64) =
-		(at & 0xffff) | SEL_CODE64 << 16 | 0x8eull << 40 |
-		(at >> 16 & 0xffff) << 48;
-	RAM(b->vm, G_IDT64 + vector * 16 + 8, u64) = at >> 32;
-}
-
-static void bench_vm(struct bench *b)
-{
-	const struct row *row = b->row;
-
-	b->vm = row->begin ? vm_irqchip() : vm_new();
-	b->v = row->begin ? vcpu_apic(b->vm, 0) : vcpu_new(b->vm, 0);
-	memset(b->vm->ram + G_HIGH, 0, PAGE);
-	install(b, VECTOR, bench_interrupt);
-	install(b, APIC_VECTOR, row->begin == begin_xapic ? bench_eoi_xapic :
-							    bench_eoi_x2apic);
-	vcpu_long(b->v, guest_loop);
-	G(b->vm, job).begin = row->begin;
-	G(b->vm, job).op = b->row->guest ? b->row->guest : op_nothing;
-	G(b->vm, job).n = b->row->n;
-	G(b->vm, job).next = (u8 *)G_AREA;
-	run_guest(b);
-}
 
 /* A page, and a second address space that has it too. */
 static void one_page(struct bench *b)
@@ -386,19 +190,6 @@ static void coalesced(struct bench *b)
 		  PAGE * vm_cap(b->vm, KVM_CAP_COALESCED_MMIO);
 }
 
-static void ioeventfd(struct bench *b, u64 addr, u32 len, u32 flags)
-{
-	struct kvm_ioeventfd event = {
-		.addr = addr,
-		.len = len,
-		.flags = flags,
-		.fd = WORKS(eventfd(0, EFD_CLOEXEC)),
-	};
-
-	WORKS(ioctl(b->vm->fd, KVM_IOEVENTFD, &event));
-	close(event.fd);
-}
-
 static void ioeventfd_pio(struct bench *b)
 {
 	ioeventfd(b, PORT, 1, KVM_IOEVENTFD_FLAG_PIO);
@@ -447,7 +238,7 @@ static void vm_life(struct bench *b)
 	struct bench own = { .row = b->row };
 
 	bench_vm(&own);
-	vm_free(own.vm);
+	bench_vm_free(&own);
 }
 
 static void run_ioctl(struct bench *b)
@@ -457,9 +248,9 @@ static void run_ioctl(struct bench *b)
 	b->v->run->immediate_exit = 0;
 }
 
-/* ---- measuring ---------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------- */
 
-static const struct row rows[] = {
+const struct row exit_rows[] = {
 	{ "nothing", 64, 9, .guest = op_nothing },
 	{ "cpuid", 64, 9, .guest = op_cpuid },
 	{ "vmcall", 64, 9, .guest = op_vmcall },
@@ -487,14 +278,6 @@ static const struct row rows[] = {
 	{ "ioeventfd-len", 64, 9, .guest = op_mmio_write,
 	  .setup = ioeventfd_mmio_len },
 	{ "hlt", 32, 9, 1, .guest = op_hlt },
-	{ "cr8", 64, 9, .guest = op_cr8, .begin = begin_x2apic },
-	{ "ipi-send", 64, 9, .guest = op_ipi_send, .begin = begin_x2apic },
-	{ "self-ipi", 64, 9, .guest = op_self_ipi, .begin = begin_x2apic },
-	{ "self-ipi-xapic", 64, 9, .guest = op_self_ipi_xapic,
-	  .begin = begin_xapic },
-	{ "deadline", 64, 9, .guest = op_deadline, .begin = begin_x2apic },
-	{ "deadline-set", 64, 9, .guest = op_deadline_set,
-	  .begin = begin_x2apic },
 	{ "ept-4k", 64, 17, .guest = op_touch, .setup = area_4k_there },
 	{ "ept-4k-absent", 64, 17, .guest = op_touch, .setup = area_4k },
 	{ "ept-2m", 2, 15, .guest = op_touch_huge, .setup = area_2m },
@@ -515,130 +298,5 @@ static const struct row rows[] = {
 	{ "vcpu-create", 1, 17, .before = vm_create, .op = vcpu_create,
 	  .after = vcpu_destroy },
 	{ "vm-life", 1, 9, .op = vm_life },
+	{ }
 };
-
-#define MAX_BATCHES	33
-enum { OPS = 4 };			/* kinds of instructions counted */
-static int ops_fd = -1;
-
-static void read_ops(u64 ops[OPS])
-{
-	char text[128];
-	ssize_t n = pread(ops_fd, text, sizeof(text) - 1, 0);
-
-	if (n < 0)
-		fail("cannot read the counters: %s", strerror(errno));
-	text[n] = '\0';
-	if (sscanf(text, "%llu %llu %llu %llu", ops, ops + 1, ops + 2,
-		   ops + 3) != OPS)
-		fail("the counters are '%s'", text);
-}
-
-static int ascending(const void *a, const void *b)
-{
-	u64 x = *(const u64 *)a, y = *(const u64 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static u64 median(u64 *values, u32 n)
-{
-	qsort(values, n, sizeof(*values), ascending);
-	return values[n / 2];
-}
-
-/* One batch: its cost, or how often each counted instruction was used. */
-static void measure(struct bench *b, u64 *cost, u64 ops[OPS])
-{
-	u64 before[OPS], begin;
-	int i;
-
-	if (b->row->before)
-		b->row->before(b);
-	if (ops_fd >= 0)
-		read_ops(before);
-	begin = rdtsc();
-	if (b->row->op)
-		b->row->op(b);
-	else
-		run_batch(b);
-	*cost = b->row->op ? rdtsc() - begin : G(b->vm, job).cost;
-	if (ops_fd >= 0) {
-		read_ops(ops);
-		for (i = 0; i < OPS; i++)
-			ops[i] -= before[i];
-	}
-	if (b->row->after)
-		b->row->after(b);
-}
-
-/* Of rows with a guest batch, the stop of the guest after it is no part. */
-static void print_ops(const struct row *row, u64 ops[OPS][MAX_BATCHES])
-{
-	static u64 stop[OPS];
-	u64 value;
-	int i;
-
-	printf("ops %s", row->name);
-	for (i = 0; i < OPS; i++) {
-		value = median(ops[i], row->batches);
-		if (row == rows)
-			stop[i] = value;
-		if (!row->op)
-			value = value > stop[i] ? value - stop[i] : 0;
-		printf(" %.1f", (double)value / (row->op ? 1 : row->n));
-	}
-	printf("\n");
-}
-
-static void measure_row(const struct row *row)
-{
-	static u64 cost[MAX_BATCHES], ops[OPS][MAX_BATCHES];
-	struct bench b = { .row = row };
-	u32 i, j, per = row->op ? 1 : row->n;
-	u64 used[OPS];
-
-	bench_vm(&b);
-	if (row->setup)
-		row->setup(&b);
-	for (i = 0; i < WARM_UP; i++)
-		measure(&b, cost, used);
-	for (i = 0; i < row->batches; i++) {
-		measure(&b, &cost[i], used);
-		for (j = 0; j < OPS; j++)
-			ops[j][i] = used[j];
-	}
-	if (ops_fd >= 0)
-		print_ops(row, ops);
-	else
-		printf("cost %s %u %.1f\n", row->name, row->batches * per,
-		       (double)median(cost, row->batches) / per);
-	fflush(stdout);
-	vm_free(b.vm);
-	if (b.area)
-		munmap(b.area, b.area_size);
-}
-
-static bool wanted(const char *name)
-{
-	const char *patterns = getenv("ROWS");
-	char list[512], *p, *end;
-
-	if (!patterns || !*patterns)
-		return true;
-	snprintf(list, sizeof(list), "%s", patterns);
-	for (p = strtok_r(list, " ", &end); p; p = strtok_r(NULL, " ", &end))
-		if (!fnmatch(p, name, 0))
-			return true;
-	return false;
-}
-
-TEST_TIMED(exits, 300)
-{
-	u32 i;
-
-	ops_fd = open("/sys/kernel/debug/kvm/vmx_ops", O_RDONLY);
-	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		if (wanted(rows[i].name) || (!i && ops_fd >= 0))
-			measure_row(&rows[i]);
-}

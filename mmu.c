@@ -284,11 +284,15 @@ static void count_leaf(struct kvm *kvm, int level, int delta)
 		kvm->stat.pages_1g += delta;
 }
 
-/* Shadow paging goes by the dirty bits of what maps guest tables. */
-static __always_inline void note_dirty(struct kvm *kvm, const u64 *sptep)
+/*
+ * Shadow paging goes by the dirty bits of what maps guest tables, which the
+ * processor may be setting at this moment.
+ */
+static noinline void clear_noting_dirty(struct kvm *kvm, u64 *sptep, u64 bits)
 {
-	if (unlikely(kvm->mmu.nr_unsync) &&
-	    (READ_ONCE(*sptep) & spte_format.dirty))
+	u64 old = atomic64_fetch_andnot(bits, (atomic64_t *)sptep);
+
+	if (old & spte_format.dirty)
 		mmu_shadow_note_dirty(kvm, spte_gfn(sptep_page(sptep), sptep));
 }
 
@@ -301,8 +305,10 @@ static __always_inline void note_dirty(struct kvm *kvm, const u64 *sptep)
 static void drop_leaf(struct kvm *kvm, struct kvm_memory_slot *slot,
 		      struct kvm_mmu_page *sp, u64 *sptep)
 {
-	note_dirty(kvm, sptep);
-	WRITE_ONCE(*sptep, 0);
+	if (unlikely(kvm->mmu.nr_unsync))
+		clear_noting_dirty(kvm, sptep, U64_MAX);
+	else
+		WRITE_ONCE(*sptep, 0);
 	sp->nr_present--;
 	count_leaf(kvm, sp->role.level, -1);
 	rmap_remove(mmu_slot_rmap(slot, spte_gfn(sp, sptep), sp->role.level), sptep);
@@ -345,7 +351,7 @@ bool mmu_rmap_drop_all(struct kvm *kvm, struct kvm_memory_slot *slot,
  * the change of the dirty bit which 4K it was ("Page-Modification Logging"),
  * or by a fault.
  */
-static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
+static __always_inline bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 {
 	u64 old = READ_ONCE(*sptep), clear = spte_format.writable | spte_format.dirty;
 
@@ -353,9 +359,11 @@ static bool spte_make_clean(struct kvm *kvm, u64 *sptep)
 		clear = spte_format.dirty;
 	if (!(old & clear))
 		return false;
-	note_dirty(kvm, sptep);
 	/* Atomic: the processor may be setting its own bits. */
-	atomic64_andnot(clear, (atomic64_t *)sptep);
+	if (unlikely(kvm->mmu.nr_unsync))
+		clear_noting_dirty(kvm, sptep, clear);
+	else
+		atomic64_andnot(clear, (atomic64_t *)sptep);
 	return true;
 }
 

@@ -650,10 +650,11 @@ struct kvm_backend {
 			       const unsigned long *bitmap);
 	/*
 	 * kvm_caps.preemption_timer: have kvm_apic_hw_timer_fired() called when
-	 * the guest's TSC reaches `tsc`, or has passed it at an entry; once.
-	 * False: too far, and what was set before stands. Interrupts may be off.
+	 * the guest's TSC, which is `now`, reaches `tsc`, which is not before
+	 * that, or has passed it at an entry; once. False: too far, and what
+	 * was set before stands. Interrupts may be off.
 	 */
-	bool (*set_timer)(struct kvm_vcpu *vcpu, u64 tsc);
+	bool (*set_timer)(struct kvm_vcpu *vcpu, u64 now, u64 tsc);
 	void (*cancel_timer)(struct kvm_vcpu *vcpu);
 };
 

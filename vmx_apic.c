@@ -23,6 +23,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/math64.h>
+#include <linux/module.h>
 #include <linux/smp.h>
 #include <asm/apicdef.h>
 #include <asm/msr.h>
@@ -31,6 +32,13 @@
 #include "include/compat_apic.h"
 #include "kvm.h"
 #include "vmx_apic.h"
+
+static bool timer_advance = true;
+module_param(timer_advance, bool, 0444);
+MODULE_PARM_DESC(timer_advance,
+		 "Exits for the guest's timer come before the time, as learnt");
+
+#define ADVANCE_STEPS		8
 
 /* ---- life --------------------------------------------------------------- */
 
@@ -61,7 +69,7 @@ void vmx_apic_vm_free(struct kvm *kvm)
 
 /*
  * The descriptor has a page to itself: 64 bytes would do, but there are
- * processors, the emulated one of our tests among them, that want a page.
+ * emulated processors, Debian 12's Bochs among them, that want a page.
  */
 int vmx_apic_create(struct vcpu_vmx *vmx)
 {
@@ -412,19 +420,18 @@ static u64 host_ticks(const struct kvm_vcpu *vcpu, u64 ticks)
  * The count is loaded at each entry, so it is good for any time; but it has 32
  * bits. Once used, the control stays on, with a count that is never reached.
  */
-bool vmx_set_timer(struct kvm_vcpu *vcpu, u64 tsc)
+bool vmx_set_timer(struct kvm_vcpu *vcpu, u64 now, u64 tsc)
 {
-	u64 now = kvm_read_guest_tsc(vcpu);
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
-	u64 ticks = 0;
+	u64 ticks;
 
 	if (!kvm_caps.preemption_timer)
 		return false;
-	if (tsc > now)
-		ticks = host_ticks(vcpu, tsc - now);
+	ticks = host_ticks(vcpu, tsc - now);
 	if (ticks >> timer_shift() >= TIMER_IDLE - 1)
 		return false;
-	vmx->timer_deadline = rdtsc() + ticks;
+	vmx->timer_deadline = vcpu->tsc_ratio ? rdtsc() + ticks :
+						tsc - vcpu->tsc_offset;
 	vmx->apic_entry |= APIC_ENTRY_TIMER;
 	ctl_set(vmx, VMX_CTL_PIN_PREEMPTION_TIMER, true);
 	return true;
@@ -442,13 +449,13 @@ void vmx_cancel_timer(struct kvm_vcpu *vcpu)
 
 /*
  * The timer ticks when a certain bit of the TSC changes. It fires at the first
- * tick that is not before the deadline.
+ * tick that is not before the deadline, less what the way back takes.
  */
 static void load_timer(struct vcpu_vmx *vmx)
 {
 	const unsigned int shift = timer_shift();
 	const u64 mask = BIT_ULL(shift) - 1;
-	u64 now = rdtsc(), deadline = vmx->timer_deadline;
+	u64 now = rdtsc(), deadline = vmx->timer_deadline - vmx->timer_advance;
 
 	vmcs_write32(PREEMPTION_TIMER_VALUE, deadline <= now ? 0 :
 		     ((deadline + mask) >> shift) - (now >> shift));
@@ -459,7 +466,45 @@ static void timer_expired(struct vcpu_vmx *vmx)
 	if (!(vmx->apic_entry & APIC_ENTRY_TIMER))
 		return;
 	vmx_cancel_timer(&vmx->vcpu);
+	vmx->timer_due = vmx->timer_deadline;
+	vmx->apic_entry |= APIC_ENTRY_WAIT;
 	kvm_apic_hw_timer_fired(&vmx->vcpu);
+}
+
+/* Five microseconds. */
+static s64 advance_limit(void)
+{
+	return tsc_khz / 200;
+}
+
+/*
+ * `early`: how long before the time the guest could have gone on. By steps, as
+ * one time is not like the other; and what is far off was no way back, but
+ * something else that the host had to do.
+ */
+static void learn_advance(struct vcpu_vmx *vmx, s64 early)
+{
+	s64 advance = vmx->timer_advance - early / ADVANCE_STEPS;
+
+	if (timer_advance && abs(early) <= 2 * advance_limit())
+		vmx->timer_advance = clamp_t(s64, advance, 0, advance_limit());
+}
+
+/*
+ * The guest asked to be interrupted at a certain time, and so it is: no sooner,
+ * and not later by the way from the exit to here. Interrupts are off, but not
+ * for longer than the limit.
+ */
+static void wait_until_due(struct vcpu_vmx *vmx)
+{
+	s64 early = vmx->timer_due - rdtsc();
+
+	vmx->apic_entry &= ~APIC_ENTRY_WAIT;
+	learn_advance(vmx, early);
+	if (early > advance_limit())
+		return;
+	while ((s64)(vmx->timer_due - rdtsc()) > 0)
+		cpu_relax();
 }
 
 /* ---- entry -------------------------------------------------------------- */
@@ -468,6 +513,8 @@ void vmx_apic_enter(struct vcpu_vmx *vmx)
 {
 	if (vmx->posted && READ_ONCE(vmx->posted->control))
 		vmx_apic_take_posted(&vmx->vcpu);
+	if (vmx->apic_entry & APIC_ENTRY_WAIT)
+		wait_until_due(vmx);
 	if (vmx->apic_entry & APIC_ENTRY_TIMER)
 		load_timer(vmx);
 }

@@ -38,7 +38,7 @@ int vmx_apic_take_posted(struct kvm_vcpu *vcpu);
 bool vmx_apic_has_posted(struct kvm_vcpu *vcpu);
 void vmx_apic_reload(struct kvm_vcpu *vcpu);
 void vmx_apic_eoi_exits(struct kvm_vcpu *vcpu, const unsigned long *bitmap);
-bool vmx_set_timer(struct kvm_vcpu *vcpu, u64 tsc);
+bool vmx_set_timer(struct kvm_vcpu *vcpu, u64 now, u64 tsc);
 void vmx_cancel_timer(struct kvm_vcpu *vcpu);
 
 /* ---- entry and exits ---------------------------------------------------- */

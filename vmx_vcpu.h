@@ -45,6 +45,7 @@ enum user_msr {
 enum {
 	APIC_ENTRY_POSTED	= BIT(0),	/* take posted interrupts */
 	APIC_ENTRY_TIMER	= BIT(1),	/* load the preemption timer */
+	APIC_ENTRY_WAIT		= BIT(2),	/* not before timer_due */
 };
 
 struct vcpu_vmx {
@@ -82,6 +83,8 @@ struct vcpu_vmx {
 	struct vmx_posted *posted;	/* NULL without apicv_active */
 	unsigned long eoi_exits[4];	/* as in the VMCS */
 	u64 timer_deadline;		/* of the host's TSC */
+	u64 timer_due;			/* ... that was the last to expire */
+	u32 timer_advance;		/* by so much it exits before */
 
 	/* Real mode without unrestricted guest. */
 	u32 special;			/* SPECIAL_* */

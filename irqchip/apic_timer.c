@@ -96,13 +96,13 @@ static void arm_host_timer(struct kvm_apic_timer *t, u64 expires)
 }
 
 /* Only a vCPU that is to run goes on watching the backend's timer. */
-static bool arm_backend(struct kvm_lapic *apic, u64 tsc)
+static bool arm_backend(struct kvm_lapic *apic, u64 now, u64 tsc)
 {
 	struct kvm_apic_timer *t = &apic->timer;
 
 	if (!kvm_caps.preemption_timer ||
 	    apic->vcpu->mp_state != KVM_MP_STATE_RUNNABLE ||
-	    !backend->set_timer(apic->vcpu, tsc))
+	    !backend->set_timer(apic->vcpu, now, tsc))
 		return false;
 	if (!t->in_backend)
 		hrtimer_cancel(&t->hrtimer);
@@ -131,7 +131,7 @@ static void arm_deadline(struct kvm_lapic *apic)
 		fire_passed_deadline(apic);
 		return;
 	}
-	if (arm_backend(apic, t->tsc_deadline))
+	if (arm_backend(apic, now, t->tsc_deadline))
 		return;
 	leave_backend(apic);
 	ticks = min(ticks, vcpu->tsc_khz * 1000 * MAX_WAIT_SECONDS);
@@ -144,7 +144,7 @@ static void arm_count(struct kvm_lapic *apic, u64 now)
 {
 	struct kvm_apic_timer *t = &apic->timer;
 	struct kvm_vcpu *vcpu = apic->vcpu;
-	u64 ticks;
+	u64 ticks, tsc;
 
 	if (t->expires <= now) {
 		fire_now(apic);
@@ -152,7 +152,8 @@ static void arm_count(struct kvm_lapic *apic, u64 now)
 	}
 	ticks = mul_u64_u64_div_u64(t->expires - now, vcpu->tsc_khz,
 				    NSEC_PER_MSEC);
-	if (arm_backend(apic, kvm_read_guest_tsc(vcpu) + ticks))
+	tsc = kvm_read_guest_tsc(vcpu);
+	if (arm_backend(apic, tsc, tsc + ticks))
 		return;
 	leave_backend(apic);
 	arm_host_timer(t, t->expires);

@@ -1392,7 +1392,7 @@ static int inject_fault(struct kvm_emulator *em)
  * the guest, which may have changed its code since the exit, cannot end the
  * VM: to it the processor does not know the instruction.
  */
-static void trace_insn(const struct kvm_emulator *em, bool failed)
+static noinline void do_trace_insn(const struct kvm_emulator *em, bool failed)
 {
 	static const u8 flags[] = {
 		[X86_MODE_REAL] = 0, [X86_MODE_VM86] = 0,
@@ -1402,11 +1402,16 @@ static void trace_insn(const struct kvm_emulator *em, bool failed)
 	const struct x86_emulate_ctxt *ctxt = &em->ctxt;
 	struct kvm_segment cs;
 
-	if (!trace_kvm_emulate_insn_enabled())
-		return;
 	backend->get_segment(em->vcpu, &cs, VCPU_SEG_CS);
 	trace_kvm_emulate_insn(ctxt->rip, cs.base, ctxt->insn.bytes,
 			       ctxt->insn.fetched, flags[ctxt->mode], failed);
+}
+
+static __always_inline void trace_insn(const struct kvm_emulator *em,
+				       bool failed)
+{
+	if (trace_kvm_emulate_insn_enabled())
+		do_trace_insn(em, failed);
 }
 
 static int fail(struct kvm_emulator *em)

@@ -217,16 +217,13 @@ static void walk_remember(struct kvm_vcpu *vcpu, struct kvm_walk_cache *c,
 	c->levels = walk->root_level;
 }
 
-int kvm_fetch_gva_to_gpa(struct kvm_vcpu *vcpu, struct kvm_walk_cache *cache,
-			 u64 gva, u32 access, gpa_t *gpa,
-			 struct x86_exception *fault)
+static noinline int walk_anew(struct kvm_vcpu *vcpu,
+			      struct kvm_walk_cache *cache, u64 gva,
+			      u32 access, gpa_t *gpa,
+			      struct x86_exception *fault)
 {
 	struct guest_walk walk;
 
-	if (cache->levels && walk_still_holds(vcpu, cache, gva, access)) {
-		*gpa = cache->gpa | offset_in_page(gva);
-		return 0;
-	}
 	cache->levels = 0;
 	if (!is_long_mode(vcpu))
 		return kvm_gva_to_gpa(vcpu, gva, access, gpa, fault);
@@ -234,6 +231,16 @@ int kvm_fetch_gva_to_gpa(struct kvm_vcpu *vcpu, struct kvm_walk_cache *cache,
 		return 1;
 	walk_remember(vcpu, cache, gva, access, &walk);
 	*gpa = walk.gpa;
+	return 0;
+}
+
+int kvm_fetch_gva_to_gpa(struct kvm_vcpu *vcpu, struct kvm_walk_cache *cache,
+			 u64 gva, u32 access, gpa_t *gpa,
+			 struct x86_exception *fault)
+{
+	if (!cache->levels || !walk_still_holds(vcpu, cache, gva, access))
+		return walk_anew(vcpu, cache, gva, access, gpa, fault);
+	*gpa = cache->gpa | offset_in_page(gva);
 	return 0;
 }
 

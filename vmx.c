@@ -2217,28 +2217,35 @@ done:
 	return false;
 }
 
-/* A host interrupt, NMI or machine check that the exit has consumed. */
-static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
+static void handle_nmi_or_machine_check(u32 info)
 {
-	struct vcpu_vmx *vmx = to_vmx(vcpu);
-	u32 info;
-
-	if (vmx->entry_error)
-		return;
-	if (vmx->exit_reason == EXIT_REASON_EXTERNAL_INTERRUPT &&
-	    (vmx->vmcs.ctl[VMX_WORD_EXIT] & EXIT_CTL_ACK_INTR))
-		compat_handle_interrupt(exit_intr_info(vmx) & INTR_VECTOR);
-	if ((vmx->exit_reason & EXIT_REASON_BASIC) ==
-	    EXIT_REASON_MCE_DURING_VMENTRY)
-		compat_handle_machine_check();
-	if (vmx->exit_reason != EXIT_REASON_EXCEPTION_NMI)
-		return;
-	info = exit_intr_info(vmx);
 	if ((info & INTR_TYPE) == INTR_TYPE_NMI)
 		compat_handle_nmi();
 	else if ((info & INTR_TYPE) == INTR_TYPE_HARD_EXCEPTION &&
 		 (info & INTR_VECTOR) == X86_TRAP_MC)
 		compat_handle_machine_check();
+}
+
+/* A host interrupt, NMI or machine check that the exit has consumed. */
+static void vmx_handle_exit_irqoff(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	if (unlikely(vmx->entry_error))
+		return;
+	switch (vmx->exit_reason & EXIT_REASON_BASIC) {
+	case EXIT_REASON_EXCEPTION_NMI:
+		handle_nmi_or_machine_check(exit_intr_info(vmx));
+		break;
+	case EXIT_REASON_EXTERNAL_INTERRUPT:
+		if (vmx->vmcs.ctl[VMX_WORD_EXIT] & EXIT_CTL_ACK_INTR)
+			compat_handle_interrupt(exit_intr_info(vmx) &
+						INTR_VECTOR);
+		break;
+	case EXIT_REASON_MCE_DURING_VMENTRY:
+		compat_handle_machine_check();
+		break;
+	}
 }
 
 /* ---- exits: exceptions -------------------------------------------------- */

@@ -109,20 +109,27 @@ static int mmio_read(struct kvm_vcpu *vcpu, u64 addr, unsigned int len,
 	return 0;
 }
 
-static int mmio_write(struct kvm_vcpu *vcpu, u64 addr, unsigned int len,
-		      const void *data)
+static noinline int ioapic_write(struct kvm_ioapic *ioapic, u64 addr,
+				 unsigned int len, const void *data)
 {
-	struct kvm_ioapic *ioapic = vcpu->kvm->ioapic;
 	unsigned int offset;
 	u32 val = 0;
 
-	if (vcpu->apic && !kvm_apic_mmio_write(vcpu, addr, len, data))
-		return 0;
-	if (!ioapic || !kvm_ioapic_covers(ioapic, addr, len, &offset))
+	if (!kvm_ioapic_covers(ioapic, addr, len, &offset))
 		return -EOPNOTSUPP;
 	memcpy(&val, data, min_t(unsigned int, len, sizeof(val)));
 	kvm_ioapic_write(ioapic, offset, val);
 	return 0;
+}
+
+static int mmio_write(struct kvm_vcpu *vcpu, u64 addr, unsigned int len,
+		      const void *data)
+{
+	struct kvm_ioapic *ioapic = vcpu->kvm->ioapic;
+
+	if (vcpu->apic && !kvm_apic_mmio_write(vcpu, addr, len, data))
+		return 0;
+	return ioapic ? ioapic_write(ioapic, addr, len, data) : -EOPNOTSUPP;
 }
 
 /* ---- coalesced MMIO and PIO --------------------------------------------- */
@@ -204,7 +211,7 @@ static bool ring_put(struct kvm_coalesced_mmio_ring *ring, bool pio, u64 addr,
 
 	if (last >= KVM_COALESCED_MMIO_MAX)
 		return false;
-	next = (last + 1) % KVM_COALESCED_MMIO_MAX;
+	next = last + 1 < KVM_COALESCED_MMIO_MAX ? last + 1 : 0;
 	if (next == READ_ONCE(ring->first))
 		return false;
 	entry = &ring->coalesced_mmio[last];

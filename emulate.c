@@ -93,6 +93,9 @@ struct kvm_emulator {
 	/* MMIO writes not yet delivered. */
 	unsigned int nr_posted, delivered;
 	struct io_piece posted[MAX_POSTED];
+	/* They are one iteration's of a string instruction that goes on. */
+	bool unfinished;
+	unsigned int rounds;	/* of it without the guest in between */
 
 	bool msr_answered;	/* RDMSR, WRMSR: kvm_run holds the answer */
 
@@ -1271,6 +1274,7 @@ static void begin_instruction(struct kvm_emulator *em)
 	em->nr_answers = 0;
 	em->pio.answered = false;
 	em->msr_answered = false;
+	em->rounds = 0;
 }
 
 /* ---- after the instruction ---------------------------------------------- */
@@ -1339,6 +1343,8 @@ static int after_io(struct kvm_vcpu *vcpu)
 	return unlikely(dr6) ? exit_debug(vcpu, dr6) : 1;
 }
 
+static int next_iteration(struct kvm_vcpu *vcpu);
+
 /* Send posted writes on their way, as many as can go without an exit. */
 static int deliver_writes(struct kvm_vcpu *vcpu)
 {
@@ -1354,6 +1360,8 @@ static int deliver_writes(struct kvm_vcpu *vcpu)
 			vcpu->complete_userspace_io = deliver_writes;
 		else if (em->exit_dr6)
 			vcpu->complete_userspace_io = after_io;
+		else if (em->unfinished)
+			vcpu->complete_userspace_io = next_iteration;
 		return 0;
 	}
 	return after_io(vcpu);
@@ -1447,6 +1455,7 @@ static int finish(struct kvm_emulator *em, bool done)
 	}
 	store_registers(em);
 	retire(em, done);
+	em->unfinished = !done;
 	if (em->nr_posted)
 		return deliver_writes(em->vcpu);
 	if (em->pio.out)
@@ -1522,6 +1531,25 @@ static int resume(struct kvm_emulator *em)
 	load_registers(em);
 	em->no_slot = false;	/* slots may have changed */
 	return run_instruction(em, 0);
+}
+
+/*
+ * User space has taken what an iteration of a string instruction wrote. Do the
+ * next one at once, if there is nothing that could come in between; now and
+ * then let the processor find out.
+ */
+#define MAX_ROUNDS	64
+
+static int next_iteration(struct kvm_vcpu *vcpu)
+{
+	struct kvm_emulator *em = vcpu->emul;
+
+	if (++em->rounds == MAX_ROUNDS || vcpu->ev.exception.pending ||
+	    kvm_request_pending(vcpu) || compat_immediate_exit(vcpu->run) ||
+	    __xfer_to_guest_mode_work_pending())
+		return 1;
+	em->nr_answers = 0;
+	return resume(em);
 }
 
 static int resume_after_read(struct kvm_vcpu *vcpu)

@@ -44,6 +44,8 @@ OP(op_touch, *(volatile u8 *)job.next = 1; job.next += PAGE)
 OP(op_touch_huge, *(volatile u8 *)job.next = 1; job.next += HUGE)
 OP(op_outs, const void *from = (void *)G_HIGH; u64 count = STRING;
    asm volatile("rep outsb" : "+S"(from), "+c"(count) : "d"(PORT) : "memory"))
+OP(op_mmio_stos, void *to = (void *)(u64)G_MMIO; u64 count = STRING;
+   asm volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(1) : "memory"))
 OP(op_ins, void *to = (void *)G_HIGH; u64 count = STRING;
    asm volatile("rep insb" : "+D"(to), "+c"(count) : "d"(PORT) : "memory"))
 
@@ -270,6 +272,7 @@ const struct row exit_rows[] = {
 	{ "ins", 8, 9, .any_exits = true, .guest = op_ins },
 	{ "mmio-read", 32, 9, 1, .guest = op_mmio_read },
 	{ "mmio-write", 32, 9, 1, .guest = op_mmio_write },
+	{ "mmio-stos", 4, 9, STRING, .guest = op_mmio_stos },
 	{ "mmio-coalesced", 64, 9, .guest = op_mmio_write, .setup = coalesced,
 	  .before = drain },
 	{ "ioeventfd-pio", 64, 9, .guest = op_out, .setup = ioeventfd_pio },

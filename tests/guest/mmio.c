@@ -576,6 +576,59 @@ TEST(faults_of_emulated_instructions)
 	vm_free(v->vm);
 }
 
+/* A string instruction is one write after the other, but no one's prisoner. */
+#define STRING_ITEMS	1000u
+#define STRING_VECTOR	0x40
+
+static void sync_from_handler(struct trap_frame *f)
+{
+	guest_sync(f->vector);
+}
+
+static void g_long_string(void)
+{
+	u64 to = G_MMIO, count = STRING_ITEMS;
+
+	trap.handler[STRING_VECTOR] = sync_from_handler;
+	sti();
+	asm volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(0x1234)
+		     : "memory");
+	G_EQ(to, G_MMIO + 4 * STRING_ITEMS);
+	guest_done();
+}
+
+static void check_item(const struct kvm_run *run, u32 item)
+{
+	EQ(run->mmio.phys_addr, G_MMIO + 4 * item);
+	EQ(run->mmio.len, 4);
+	EQ(run->mmio.is_write, 1);
+	EQ(*(u32 *)run->mmio.data, 0x1234);
+}
+
+TEST(string_to_user_space)
+{
+	struct vcpu *v = guest_start(g_long_string);
+	struct kvm_interrupt irq = { STRING_VECTOR };
+	u32 item = 0, at = 0;
+	int stop;
+
+	while ((stop = vcpu_go(v)) != STOP_DONE) {
+		if (stop == STOP_SYNC) {
+			EQ(v->value, STRING_VECTOR);
+			at = item;
+			continue;
+		}
+		EQ(stop, KVM_EXIT_MMIO);
+		check_item(v->run, item);
+		if (++item == 10)
+			WORKS(ioctl(v->fd, KVM_INTERRUPT, &irq));
+	}
+	EQ(item, STRING_ITEMS);
+	/* The interrupt came in between. */
+	CHECK(at >= 10 && at < STRING_ITEMS);
+	vm_free(v->vm);
+}
+
 /* Real and protected mode, at the place PCs have their text screen. */
 #define VGA_TEXT	0xb8000
 

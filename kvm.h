@@ -236,7 +236,7 @@ struct kvm {
 	struct list_head coalesced_zones;
 	int nr_coalesced_zones;		/* slots_lock */
 	spinlock_t ring_lock;
-	struct page *coalesced_ring;
+	struct kvm_coalesced_mmio_ring *coalesced_ring;	/* a page */
 
 	/* vCPUs: only ever added, under lock; xa_load is safe for anyone. */
 	struct xarray vcpus;		/* by index in order of creation */

@@ -1692,7 +1692,7 @@ static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 		page = virt_to_page(vcpu->pio_data);
 		break;
 	case KVM_COALESCED_PAGE:
-		page = vcpu->kvm->coalesced_ring;
+		page = virt_to_page(vcpu->kvm->coalesced_ring);
 		break;
 	default:
 		return VM_FAULT_SIGBUS;

@@ -229,13 +229,11 @@ static bool coalesce(struct kvm *kvm, bool pio, u64 addr, unsigned int len,
 {
 	bool done;
 
-	if (list_empty(&kvm->coalesced_zones) ||
-	    len > sizeof_field(struct kvm_coalesced_mmio, data) ||
+	if (len > sizeof_field(struct kvm_coalesced_mmio, data) ||
 	    !address_coalesced(kvm, pio, addr, len))
 		return false;
 	spin_lock(&kvm->ring_lock);
-	done = ring_put(page_address(kvm->coalesced_ring), pio, addr, len,
-			data);
+	done = ring_put(kvm->coalesced_ring, pio, addr, len, data);
 	spin_unlock(&kvm->ring_lock);
 	return done;
 }
@@ -244,7 +242,7 @@ int kvm_coalesced_init(struct kvm *kvm)
 {
 	spin_lock_init(&kvm->ring_lock);
 	INIT_LIST_HEAD(&kvm->coalesced_zones);
-	kvm->coalesced_ring = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	kvm->coalesced_ring = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	return kvm->coalesced_ring ? 0 : -ENOMEM;
 }
 
@@ -254,7 +252,7 @@ void kvm_coalesced_destroy(struct kvm *kvm)
 
 	list_for_each_entry_safe(z, next, &kvm->coalesced_zones, list)
 		kfree(z);
-	__free_page(kvm->coalesced_ring);
+	free_page((unsigned long)kvm->coalesced_ring);
 }
 
 /* ---- both --------------------------------------------------------------- */

@@ -353,6 +353,7 @@ struct kvm_vcpu {
 	struct kvm *kvm;
 	struct preempt_notifier preempt_notifier;
 	int cpu;			/* loaded on, or -1 */
+	bool spinning;			/* in kvm_vcpu_on_spin(); for others */
 	int id;				/* APIC ID given at creation */
 	int index;			/* in kvm->vcpus */
 	struct mutex mutex;

@@ -702,7 +702,8 @@ bool kvm_vcpu_yield_to(struct kvm_vcpu *vcpu)
 	return yielded;
 }
 
-bool kvm_vcpu_on_spin(struct kvm_vcpu *me)
+/* The one that had it last comes last. True: one has the CPU. */
+static bool yield_to_some(struct kvm_vcpu *me, bool to_spinning)
 {
 	struct kvm *kvm = me->kvm;
 	int n = READ_ONCE(kvm->nr_vcpus), last = READ_ONCE(kvm->last_boosted);
@@ -713,12 +714,27 @@ bool kvm_vcpu_on_spin(struct kvm_vcpu *me)
 		vcpu = xa_load(&kvm->vcpus, (last + i) % n);
 		/* Preempted, or woken and not yet on a CPU, or it sleeps. */
 		if (!vcpu || vcpu == me || READ_ONCE(vcpu->cpu) >= 0 ||
+		    READ_ONCE(vcpu->spinning) != to_spinning ||
 		    !kvm_vcpu_yield_to(vcpu))
 			continue;
 		WRITE_ONCE(kvm->last_boosted, (last + i) % n);
 		return true;
 	}
 	return false;
+}
+
+/*
+ * One that gave its own CPU away may still have nothing to do but wait, unless
+ * all others have.
+ */
+bool kvm_vcpu_on_spin(struct kvm_vcpu *me)
+{
+	bool yielded;
+
+	WRITE_ONCE(me->spinning, true);
+	yielded = yield_to_some(me, false) || yield_to_some(me, true);
+	WRITE_ONCE(me->spinning, false);
+	return yielded;
 }
 
 int kvm_internal_error(struct kvm_vcpu *vcpu, u32 suberror, int ndata,

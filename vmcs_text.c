@@ -18,7 +18,7 @@
 
 #include "vmcs_text.h"
 
-static const struct vmcs_field_desc fields[] = {
+const struct vmcs_field_desc vmcs_field_table[NR_VMCS_FIELDS] = {
 	VMCS_FIELDS(VMCS_FIELD_DESC)
 };
 
@@ -32,7 +32,7 @@ static const struct {
 };
 #define NR_CONTROLS	(sizeof(controls) / sizeof(controls[0]))
 
-static const char * const exit_names[NR_EXIT_REASONS] = {
+const char * const vmx_exit_names[NR_EXIT_REASONS] = {
 #define EXIT_NAME(number, name, string) [number] = string,
 	VMX_EXIT_REASONS(EXIT_NAME)
 #undef EXIT_NAME
@@ -190,8 +190,8 @@ static void add_reason(struct text *t, unsigned int reason)
 {
 	unsigned int basic = reason & EXIT_REASON_BASIC;
 
-	if (basic < NR_EXIT_REASONS && exit_names[basic])
-		add(t, exit_names[basic]);
+	if (basic < NR_EXIT_REASONS && vmx_exit_names[basic])
+		add(t, vmx_exit_names[basic]);
 	else
 		add(t, "unknown");
 	if (reason & EXIT_REASON_ENTRY_FAILED)
@@ -254,9 +254,9 @@ const struct vmcs_field_desc *vmcs_field_find(unsigned int encoding)
 
 	while (low < high) {
 		middle = (low + high) / 2;
-		if (fields[middle].encoding == encoding)
-			return &fields[middle];
-		if (fields[middle].encoding < encoding)
+		if (vmcs_field_table[middle].encoding == encoding)
+			return &vmcs_field_table[middle];
+		if (vmcs_field_table[middle].encoding < encoding)
 			low = middle + 1;
 		else
 			high = middle;

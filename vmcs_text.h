@@ -18,6 +18,11 @@
 /* Room that vmcs_field_text() needs, its final NUL included. */
 #define VMCS_TEXT_SIZE	1280
 
+/* In ascending order of encodings. */
+extern const struct vmcs_field_desc vmcs_field_table[NR_VMCS_FIELDS];
+/* By basic exit reason; NULL: none is defined. */
+extern const char * const vmx_exit_names[NR_EXIT_REASONS];
+
 /* The row of an encoding, or NULL. */
 const struct vmcs_field_desc *vmcs_field_find(unsigned int encoding);
 /* "Control", "Guest" and so on; NULL: there is no such group. */

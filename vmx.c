@@ -32,6 +32,7 @@
 #include "kvm.h"
 #include "trace.h"
 #include "vmcs.h"
+#include "vmcs_text.h"
 #include "vmx_apic.h"
 #include "vmx_caps.h"
 #include "vmx_explain.h"
@@ -108,11 +109,6 @@ void vmx_insn_failed(const char *insn, u64 operand, bool faulted)
 			   why, error);
 	WARN_ON_ONCE(1);
 }
-
-#define VMX_EXIT_REASON_STRING(number, name, string) [number] = string,
-static const char * const exit_names[NR_EXIT_REASONS] = {
-	VMX_EXIT_REASONS(VMX_EXIT_REASON_STRING)
-};
 
 /* ---- a VMCS and the CPU it is active on --------------------------------- */
 
@@ -3192,7 +3188,7 @@ const struct kvm_backend vmx_backend = {
 	.hardware_unsetup = vmx_hardware_unsetup,
 	.report = vmx_caps_report,
 	.sysfs_groups = vmcsinfo_groups,
-	.exit_names = exit_names,
+	.exit_names = vmx_exit_names,
 	.nr_exit_names = NR_EXIT_REASONS,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,

@@ -30,10 +30,6 @@
 
 static DEFINE_SPINLOCK(view_lock);
 
-static const struct vmcs_field_desc fields[] = {
-	VMCS_FIELDS(VMCS_FIELD_DESC)
-};
-
 /* All of a VMCS at one moment. */
 struct vmx_view {
 	struct completion done;
@@ -41,7 +37,7 @@ struct vmx_view {
 	bool launched;
 	unsigned int nr;		/* fields that the processor has */
 	struct {
-		u16 index;		/* in fields[] */
+		u16 index;		/* in vmcs_field_table[] */
 		u64 value;
 	} field[NR_VMCS_FIELDS];
 };
@@ -58,7 +54,7 @@ static void take_view(struct kvm_vcpu *vcpu, struct vmx_view *view)
 	view->pointer = __pa(vmx->vmcs.region);
 	view->launched = vmx->vmcs.launched;
 	for (i = 0; i < NR_VMCS_FIELDS; i++) {
-		if (vmread_fails(fields[i].encoding, &value))
+		if (vmread_fails(vmcs_field_table[i].encoding, &value))
 			continue;
 		view->field[view->nr].index = i;
 		view->field[view->nr++].value = value;
@@ -150,7 +146,8 @@ static void show_group(struct seq_file *seq, const struct vmx_view *view,
 
 	seq_printf(seq, "\n%s\n", vmcs_group_name(group));
 	for (i = 0; i < view->nr; i++) {
-		const struct vmcs_field_desc *f = &fields[view->field[i].index];
+		const struct vmcs_field_desc *f =
+			&vmcs_field_table[view->field[i].index];
 		u64 value = view->field[i].value;
 
 		if (f->group != group)
@@ -223,7 +220,8 @@ static int put_fields(const struct vmx_view *view,
 	unsigned int i;
 
 	for (i = 0; i < view->nr; i++) {
-		const struct vmcs_field_desc *f = &fields[view->field[i].index];
+		const struct vmcs_field_desc *f =
+			&vmcs_field_table[view->field[i].index];
 		struct kvm_vmcs_field out = { .encoding = f->encoding };
 
 		if (withheld(f))

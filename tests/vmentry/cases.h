@@ -8,7 +8,7 @@
 #ifndef TESTS_VMENTRY_CASES_H
 #define TESTS_VMENTRY_CASES_H
 
-#include "vmcs_fields.h"
+#include "vmcs_text.h"
 #include "vmx_checks.h"
 
 /* Memory that an image points to. */
@@ -79,7 +79,6 @@ struct vmentry_case {
 
 extern const struct vmentry_case vmentry_cases[];
 extern const u32 nr_vmentry_cases;
-extern const struct vmcs_field_desc vmcs_field_table[NR_VMCS_FIELDS];
 
 /* Fill the pages; phys[] is known. */
 void arena_init(struct arena *arena, u32 revision);

@@ -18,10 +18,6 @@
 
 #include "cases.h"
 
-const struct vmcs_field_desc vmcs_field_table[NR_VMCS_FIELDS] = {
-	VMCS_FIELDS(VMCS_FIELD_DESC)
-};
-
 /* ---- memory ------------------------------------------------------------- */
 
 #define PTE_P		0x001

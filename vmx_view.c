@@ -207,14 +207,15 @@ static int copy_request(void *request, size_t size, void __user *user,
 	return copy_struct_from_user(request, size, user, *user_size);
 }
 
-static bool withheld(const struct vmcs_field_desc *field)
+static bool about_the_host(const struct vmcs_field_desc *field)
 {
-	return (field->group == VMCS_GROUP_HOST ||
-		(field->group == VMCS_GROUP_CONTROL &&
-		 field->format == VMCS_FMT_PHYS)) && !capable(CAP_SYS_ADMIN);
+	return field->group == VMCS_GROUP_HOST ||
+	       (field->group == VMCS_GROUP_CONTROL &&
+		field->format == VMCS_FMT_PHYS);
 }
 
-static int put_fields(const struct vmx_view *view,
+/* `all`: to someone who may know everything. */
+static int put_fields(const struct vmx_view *view, bool all,
 		      struct kvm_vmcs_field __user *user)
 {
 	unsigned int i;
@@ -224,7 +225,7 @@ static int put_fields(const struct vmx_view *view,
 			&vmcs_field_table[view->field[i].index];
 		struct kvm_vmcs_field out = { .encoding = f->encoding };
 
-		if (withheld(f))
+		if (!all && about_the_host(f))
 			out.flags = KVM_VMCS_FIELD_WITHHELD;
 		else
 			out.value = view->field[i].value;
@@ -237,15 +238,16 @@ static int put_fields(const struct vmx_view *view,
 static int put_view(const struct vmx_view *view, struct kvm_vmcs *request,
 		    struct kvm_vmcs __user *user)
 {
+	const bool all = capable(CAP_SYS_ADMIN);
 	u32 room = request->nr_fields;
 	int r;
 
 	request->nr_fields = view->nr;
-	request->pointer = capable(CAP_SYS_ADMIN) ? view->pointer : 0;
+	request->pointer = all ? view->pointer : 0;
 	request->revision = vmx_config.revision;
 	request->launched = view->launched;
 	r = room < view->nr ? -E2BIG :
-		put_fields(view, u64_to_user_ptr(request->fields));
+		put_fields(view, all, u64_to_user_ptr(request->fields));
 	if ((!r || r == -E2BIG) &&
 	    copy_to_user(user, request, sizeof(*request)))
 		r = -EFAULT;

@@ -128,18 +128,6 @@ faulted:
 	return 0;
 }
 
-/* Of a field that there may not be, and where a failure is no news. */
-static inline unsigned long vmread_or_0(unsigned long field)
-{
-	unsigned long value = 0;
-
-	asm volatile("1: vmread %[field], %[value]\n"
-		     "2:\n\t"
-		     _ASM_EXTABLE(1b, 2b)
-		     : [value] "+r" (value) : [field] "r" (field) : "cc");
-	return value;
-}
-
 /* True: the processor has no such field, or none is current. Not reported. */
 static inline bool vmread_fails(unsigned long field, u64 *value)
 {
@@ -151,6 +139,14 @@ static inline bool vmread_fails(unsigned long field, u64 *value)
 	return false;
 failed:
 	return true;
+}
+
+/* Of a field that there may not be, and where a failure is no news. */
+static inline unsigned long vmread_or_0(unsigned long field)
+{
+	u64 value;
+
+	return vmread_fails(field, &value) ? 0 : value;
 }
 
 static __always_inline void vmwrite(unsigned long field, unsigned long value)

@@ -1870,6 +1870,22 @@ static void read_controls(struct check *c)
 		c->ctl[VMX_WORD_EXIT2] = get(c, VM_EXIT_CTLS2);
 }
 
+u32 vmx_stage_of_failure(u32 error, u32 exit_reason)
+{
+	switch (error ?: exit_reason & EXIT_REASON_BASIC) {
+	case VMXERR_ENTRY_BAD_CONTROL:
+		return VMX_STAGE_CONTROL;
+	case VMXERR_ENTRY_BAD_HOST_STATE:
+		return VMX_STAGE_HOST;
+	case EXIT_REASON_INVALID_STATE:
+		return VMX_STAGE_GUEST;
+	case EXIT_REASON_MSR_LOAD_FAIL:
+		return VMX_STAGE_MSR;
+	default:
+		return 0;
+	}
+}
+
 u32 vmx_check(const struct vmx_image *image, u32 stages,
 	      struct vmx_broken *broken, u32 max)
 {

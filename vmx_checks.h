@@ -545,6 +545,12 @@ struct vmx_image {
 	bool smm;			/* ... from SMM */
 };
 
+/*
+ * By VM-instruction error, or with none by exit reason: where an entry has
+ * failed. 0: elsewhere, and not for the VMCS's contents.
+ */
+u32 vmx_stage_of_failure(u32 error, u32 exit_reason);
+
 struct vmx_broken {
 	enum vmx_rule rule;
 	u32 field;			/* enum vmcs_field */

@@ -49,18 +49,7 @@ static bool current_read_memory(const struct vmx_image *image, u64 phys,
 
 static u32 stages_of(const struct vmx_entry_failure *failure)
 {
-	switch (failure->error ?: failure->exit_reason & EXIT_REASON_BASIC) {
-	case VMXERR_ENTRY_BAD_CONTROL:
-		return VMX_STAGE_CONTROL;
-	case VMXERR_ENTRY_BAD_HOST_STATE:
-		return VMX_STAGE_HOST;
-	case EXIT_REASON_INVALID_STATE:
-		return VMX_STAGE_GUEST;
-	case EXIT_REASON_MSR_LOAD_FAIL:
-		return VMX_STAGE_MSR;
-	default:
-		return 0;	/* another error, not about contents */
-	}
+	return vmx_stage_of_failure(failure->error, failure->exit_reason);
 }
 
 /*

@@ -146,21 +146,6 @@ struct outcome {
 	u64 qualification;
 };
 
-static u32 stage_of_failure(const struct outcome *o)
-{
-	switch (o->error ?: o->reason & EXIT_REASON_BASIC) {
-	case VMXERR_ENTRY_BAD_CONTROL:
-		return VMX_STAGE_CONTROL;
-	case VMXERR_ENTRY_BAD_HOST_STATE:
-		return VMX_STAGE_HOST;
-	case EXIT_REASON_INVALID_STATE:
-		return VMX_STAGE_GUEST;
-	case EXIT_REASON_MSR_LOAD_FAIL:
-		return VMX_STAGE_MSR;
-	}
-	return ~0u;
-}
-
 static void read_outcome(int launched, struct outcome *o)
 {
 	memset(o, 0, sizeof(*o));
@@ -172,7 +157,7 @@ static void read_outcome(int launched, struct outcome *o)
 		o->qualification = vmx_vmread(EXIT_QUALIFICATION);
 	}
 	if (o->error || (o->reason & EXIT_REASON_ENTRY_FAILED))
-		o->stage = stage_of_failure(o);
+		o->stage = vmx_stage_of_failure(o->error, o->reason) ?: ~0u;
 }
 
 static void write_image(void)

@@ -198,6 +198,7 @@ TEST(pieces)
 {
 	struct vm *vm = vm_new();
 	static char all[1 << 16], piece[64];
+	char *volatile nowhere = (char *)1;
 	ssize_t end, n, want;
 	int fd, i;
 
@@ -206,10 +207,11 @@ TEST(pieces)
 	end = pread(fd, all, sizeof(all), 0);
 	for (i = 0; i < 2000; i++) {
 		u64 pos = rnd() % (end + 10), size = rnd() % sizeof(piece);
+		u64 left;
 
 		n = pread(fd, piece, size, pos);
-		want = pos >= (u64)end ? 0 : end - pos < size ? end - pos :
-			(ssize_t)size;
+		left = pos >= (u64)end ? 0 : end - pos;
+		want = left < size ? left : size;
 		row(n == want && (n <= 0 || !memcmp(piece, all + pos, n)),
 		    "%llu bytes at %llu: %zd", size, pos, n);
 	}
@@ -217,7 +219,7 @@ TEST(pieces)
 	EQ(read(fd, piece, 8), 8);
 	EQ(read(fd, piece + 8, 8), 8);
 	EQ(memcmp(piece, all, 16), 0);
-	FAILS(pread(fd, (void *)1, 8, 0), EFAULT);
+	FAILS(pread(fd, nowhere, 8, 0), EFAULT);
 	FAILS(write(fd, piece, 8), EBADF);
 	close(fd);
 	vm_free(vm);

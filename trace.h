@@ -498,7 +498,7 @@ TRACE_EVENT(kvm_apic_accept_irq,
 		  __entry->vec, __entry->dm, __entry->tm ? " level" : " edge")
 );
 
-TRACE_EVENT(kvm_eoi,
+DECLARE_EVENT_CLASS(kvm_end_of_interrupt,
 	TP_PROTO(u32 apicid, int vector),
 	TP_ARGS(apicid, vector),
 	TP_STRUCT__entry(
@@ -511,20 +511,12 @@ TRACE_EVENT(kvm_eoi,
 	),
 	TP_printk("apicid 0x%x vector %d", __entry->apicid, __entry->vector)
 );
-
-TRACE_EVENT(kvm_pv_eoi,
-	TP_PROTO(u32 apicid, int vector),
-	TP_ARGS(apicid, vector),
-	TP_STRUCT__entry(
-		__field(u32, apicid)
-		__field(int, vector)
-	),
-	TP_fast_assign(
-		__entry->apicid = apicid;
-		__entry->vector = vector;
-	),
-	TP_printk("apicid 0x%x vector %d", __entry->apicid, __entry->vector)
-);
+/* However it was signalled. */
+DEFINE_EVENT(kvm_end_of_interrupt, kvm_eoi,
+	TP_PROTO(u32 apicid, int vector), TP_ARGS(apicid, vector));
+/* By a bit in memory. */
+DEFINE_EVENT(kvm_end_of_interrupt, kvm_pv_eoi,
+	TP_PROTO(u32 apicid, int vector), TP_ARGS(apicid, vector));
 
 /* ---- halts and time ----------------------------------------------------- */
 

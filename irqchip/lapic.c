@@ -206,6 +206,12 @@ static void end_of_interrupt(struct kvm_lapic *apic)
 		kvm_make_request(vcpu, KVM_REQ_EVENT);
 }
 
+static void end_in_memory(struct kvm_lapic *apic)
+{
+	trace_kvm_pv_eoi(apic->vcpu->id, highest_isr(apic));
+	end_of_interrupt(apic);
+}
+
 /*
  * With an offer to signal it in memory: if that was taken, it comes first. If
  * not, the offer must be withdrawn before, which may sleep.
@@ -218,7 +224,7 @@ void kvm_apic_eoi(struct kvm_vcpu *vcpu)
 			kvm_make_request(vcpu, KVM_REQ_EVENT);
 			return;
 		}
-		end_of_interrupt(vcpu->apic);
+		end_in_memory(vcpu->apic);
 	}
 	end_of_interrupt(vcpu->apic);
 }
@@ -239,11 +245,13 @@ void kvm_apic_offer_eoi(struct kvm_vcpu *vcpu, u8 vector)
 
 void kvm_apic_settle_eoi(struct kvm_vcpu *vcpu)
 {
-	int idx = srcu_read_lock(&vcpu->kvm->srcu), ends;
+	int idx = srcu_read_lock(&vcpu->kvm->srcu), ends = vcpu->pv.eoi_late;
+	bool in_memory = kvm_pv_withdraw_eoi(vcpu);
 
-	ends = kvm_pv_withdraw_eoi(vcpu) + vcpu->pv.eoi_late;
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 	vcpu->pv.eoi_late = 0;
+	if (in_memory)
+		end_in_memory(vcpu->apic);
 	while (ends--)
 		end_of_interrupt(vcpu->apic);
 }
@@ -585,7 +593,7 @@ static void write_reg(struct kvm_lapic *apic, unsigned int offset, u32 value)
 static u32 read_reg(struct kvm_lapic *apic, unsigned int offset)
 {
 	if (unlikely(kvm_pv_eoi_taken(apic->vcpu)))
-		end_of_interrupt(apic);
+		end_in_memory(apic);
 	switch (offset) {
 	case APIC_TMCCT:
 		return apic_timer_count(apic);

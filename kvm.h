@@ -1067,8 +1067,22 @@ bool kvm_is_canonical(const struct kvm_vcpu *vcpu, u64 la);
 /* Does the monitor deny the guest this? KVM_MSR_FILTER_READ or _WRITE. */
 bool kvm_msr_filtered(struct kvm *kvm, u32 index, u32 access);
 /* RDMSR and WRMSR, as kvm_get_msr() and kvm_set_msr() but for that. */
-int kvm_guest_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data);
-int kvm_guest_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data);
+static inline int kvm_guest_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data)
+{
+	if (unlikely(rcu_access_pointer(vcpu->kvm->msr_filter)) &&
+	    kvm_msr_filtered(vcpu->kvm, index, KVM_MSR_FILTER_READ))
+		return KVM_MSR_FILTERED;
+	return kvm_get_msr(vcpu, index, data, false);
+}
+
+static inline int kvm_guest_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
+{
+	if (unlikely(rcu_access_pointer(vcpu->kvm->msr_filter)) &&
+	    kvm_msr_filtered(vcpu->kvm, index, KVM_MSR_FILTER_WRITE))
+		return KVM_MSR_FILTERED;
+	return kvm_set_msr(vcpu, index, data, false);
+}
+
 /* `result` of those is not 0, and user space is to carry it out instead. */
 bool kvm_msr_exit_wanted(const struct kvm_vcpu *vcpu, int result);
 void kvm_msr_fill_exit(struct kvm_vcpu *vcpu, int result, bool write,

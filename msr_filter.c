@@ -75,22 +75,6 @@ bool kvm_msr_filtered(struct kvm *kvm, u32 index, u32 access)
 	return !allowed;
 }
 
-int kvm_guest_get_msr(struct kvm_vcpu *vcpu, u32 index, u64 *data)
-{
-	if (unlikely(rcu_access_pointer(vcpu->kvm->msr_filter)) &&
-	    kvm_msr_filtered(vcpu->kvm, index, KVM_MSR_FILTER_READ))
-		return KVM_MSR_FILTERED;
-	return kvm_get_msr(vcpu, index, data, false);
-}
-
-int kvm_guest_set_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
-{
-	if (unlikely(rcu_access_pointer(vcpu->kvm->msr_filter)) &&
-	    kvm_msr_filtered(vcpu->kvm, index, KVM_MSR_FILTER_WRITE))
-		return KVM_MSR_FILTERED;
-	return kvm_set_msr(vcpu, index, data, false);
-}
-
 /* ---- the monitor carries it out ----------------------------------------- */
 
 static u32 exit_reason(int result)

@@ -1613,7 +1613,8 @@ static long compat_set_msr_filter(struct kvm *kvm, unsigned long arg)
 			.flags = narrow->ranges[i].flags,
 			.nmsrs = narrow->ranges[i].nmsrs,
 			.base = narrow->ranges[i].base,
-			.bitmap = compat_ptr(narrow->ranges[i].bitmap),
+			.bitmap = (u8 __force *)
+				compat_ptr(narrow->ranges[i].bitmap),
 		};
 	r = kvm_set_msr_filter(kvm, &filter);
 	kfree(narrow);

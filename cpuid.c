@@ -175,7 +175,6 @@ struct feature_need {
 #define XCR0_AVX512	(XFEATURE_MASK_YMM | XFEATURE_MASK_AVX512)
 
 static const struct feature_need feature_needs[] = {
-	{ 1, 0, ECX, F(PCID), .cap = &kvm_caps.ept },
 	{ 1, 0, ECX, F(XSAVE), .xcr0 = XFEATURE_MASK_FPSSE },
 	{ 1, 0, ECX, F(AVX) | F(FMA) | F(F16C), .xcr0 = XFEATURE_MASK_YMM },
 	{ 7, 0, EBX, F(INVPCID), .cap = &kvm_caps.invpcid },

@@ -931,6 +931,26 @@ static int em_invlpg(struct x86_emulate_ctxt *ctxt, u64 lin)
 	return X86EMUL_OK;
 }
 
+/*
+ * Of one address in the address space of the moment: INVLPG does what is asked
+ * for, and more. Which tables belong to another PCID is not known.
+ */
+static int em_invpcid(struct x86_emulate_ctxt *ctxt, unsigned int type,
+		      u16 pcid, u64 lin)
+{
+	struct kvm_vcpu *vcpu = ctxt->vcpu;
+	const unsigned long cr3 = kvm_read_cr3(vcpu);
+	const bool pcide = vcpu->cr4 & X86_CR4_PCIDE;
+
+	if (!guest_cpu_has(vcpu, KVM_CPUF_INVPCID))
+		return x86_emul_fault(ctxt, X86_TRAP_UD, false, 0);
+	if (!type && pcid == (pcide ? cr3 & X86_CR3_PCID_MASK : 0))
+		kvm_mmu_invlpg(vcpu, lin);
+	else
+		kvm_mmu_flush_guest(vcpu);
+	return X86EMUL_OK;
+}
+
 /* Caches are coherent with everything that a guest can reach. */
 static int em_wbinvd(struct x86_emulate_ctxt *ctxt)
 {
@@ -1205,6 +1225,7 @@ static const struct x86_emulate_ops emulate_ops = {
 	.x87		= em_x87,
 	.hlt		= em_hlt,
 	.invlpg		= em_invlpg,
+	.invpcid	= em_invpcid,
 	.wbinvd		= em_wbinvd,
 	.unblock_nmi	= em_unblock_nmi,
 };

@@ -1185,6 +1185,14 @@ void kvm_mmu_invlpg(struct kvm_vcpu *vcpu, u64 gva)
 		mmu_shadow_invlpg(vcpu, gva);
 }
 
+void kvm_mmu_flush_guest(struct kvm_vcpu *vcpu)
+{
+	/* Loading the root brings all that shadows tables in sync. */
+	if (!kvm_caps.ept)
+		kvm_mmu_unload(vcpu);
+	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
+}
+
 /* ---- memory slots ------------------------------------------------------- */
 
 int kvm_mmu_slot_create(struct kvm *kvm, struct kvm_memory_slot *slot)

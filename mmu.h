@@ -155,8 +155,10 @@ void kvm_mmu_reset(struct kvm_vcpu *vcpu);
 void kvm_mmu_new_cr3(struct kvm_vcpu *vcpu, bool flush);
 /* INVLPG, with shadow paging: it exits, or is emulated. kvm->srcu held. */
 void kvm_mmu_invlpg(struct kvm_vcpu *vcpu, u64 gva);
+/* No translation stays that the guest's own tables no longer give. */
+void kvm_mmu_flush_guest(struct kvm_vcpu *vcpu);
 /*
- * Both, without EPT and in long mode, with interrupts disabled. The caller
+ * MOV to CR3 and INVLPG, without EPT and in long mode, with interrupts disabled. The caller
  * gives the processor the root, and flushes. False: not now.
  */
 bool kvm_mmu_try_new_cr3(struct kvm_vcpu *vcpu, unsigned long cr3, hpa_t *root);

@@ -136,13 +136,6 @@ void kvm_pv_preempted(struct kvm_vcpu *vcpu)
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 }
 
-/* Translations of the guest's, old ones of which other vCPUs took care not. */
-static void flush_translations(struct kvm_vcpu *vcpu)
-{
-	kvm_mmu_new_cr3(vcpu, false);
-	kvm_make_request(vcpu, KVM_REQ_TLB_FLUSH_GUEST);
-}
-
 #define TAKE_BACK_TRIES	8
 
 /* The vCPU runs again. Other vCPUs may have left word that it must flush. */
@@ -158,7 +151,7 @@ static void take_back_preempted(struct kvm_vcpu *vcpu)
 	} while (r == 1 && --tries);
 	vcpu->pv.told_preempted = false;
 	if (r || (found & KVM_VCPU_FLUSH_TLB))
-		flush_translations(vcpu);
+		kvm_mmu_flush_guest(vcpu);
 }
 
 static void add_steal_time(struct kvm_vcpu *vcpu, u64 ns)
@@ -193,7 +186,7 @@ static int set_steal_time(struct kvm_vcpu *vcpu, u64 data)
 		return 1;
 	/* What was left at the old place is not looked for any more. */
 	if (vcpu->pv.told_preempted)
-		flush_translations(vcpu);
+		kvm_mmu_flush_guest(vcpu);
 	vcpu->pv.told_preempted = false;
 	vcpu->msr.steal_time = data;
 	area_set(&vcpu->pv.steal, data & KVM_STEAL_VALID_BITS);

@@ -836,16 +836,13 @@ int kvm_set_cr0(struct kvm_vcpu *vcpu, unsigned long cr0)
 	return 0;
 }
 
-#define CR3_PCID	GENMASK_ULL(11, 0)
-#define CR3_NOFLUSH	BIT_ULL(63)
-
 int kvm_set_cr3(struct kvm_vcpu *vcpu, unsigned long cr3)
 {
 	bool flush = true;
 
 	if (kvm_read_cr4(vcpu) & X86_CR4_PCIDE) {
-		flush = !(cr3 & CR3_NOFLUSH);
-		cr3 &= ~CR3_NOFLUSH;
+		flush = !(cr3 & X86_CR3_PCID_NOFLUSH);
+		cr3 &= ~X86_CR3_PCID_NOFLUSH;
 	}
 	if (is_long_mode(vcpu)) {
 		if (cr3 & vcpu->reserved_gpa_bits)
@@ -882,7 +879,7 @@ static bool cr4_switch_valid(struct kvm_vcpu *vcpu, unsigned long old,
 	}
 	if ((cr4 & ~old) & X86_CR4_PCIDE)
 		return is_long_mode(vcpu) &&
-		       !(kvm_read_cr3(vcpu) & CR3_PCID);
+		       !(kvm_read_cr3(vcpu) & X86_CR3_PCID_MASK);
 	return true;
 }
 

@@ -805,8 +805,9 @@ static unsigned long restricted_cr4(struct kvm_vcpu *vcpu, unsigned long cr4)
 		cr4 &= ~X86_CR4_VME;
 	if (!paging)
 		cr4 &= ~(X86_CR4_SMEP | X86_CR4_SMAP);
+	/* All that is cached is of our own tables: CR3 has no PCID. */
 	if (!kvm_caps.ept)
-		return cr4 | X86_CR4_PAE;
+		return (cr4 & ~X86_CR4_PCIDE) | X86_CR4_PAE;
 	return paging ? cr4 : (cr4 | X86_CR4_PSE) & ~X86_CR4_PAE;
 }
 
@@ -2054,6 +2055,9 @@ static bool do_mov_to_cr3(struct kvm_vcpu *vcpu, unsigned long cr3)
 {
 	hpa_t root;
 
+	/* It flushes all the same: the processor knows but one PCID. */
+	if (unlikely(cr3 & X86_CR3_PCID_NOFLUSH) && (vcpu->cr4 & X86_CR4_PCIDE))
+		cr3 &= ~X86_CR3_PCID_NOFLUSH;
 	if ((cr3 & vcpu->reserved_gpa_bits) ||
 	    !kvm_mmu_try_new_cr3(vcpu, cr3, &root))
 		return false;

@@ -206,6 +206,7 @@ static void __init settle_controls(void)
 		return;
 	drop_control(VMX_CTL_CPU2_UNRESTRICTED_GUEST);
 	drop_control(VMX_CTL_CPU2_ENABLE_PML);
+	/* It would exit. Without it guests flush by MOV to CR3, later, at once. */
 	drop_control(VMX_CTL_CPU2_ENABLE_INVPCID);
 	/* Its page tables are shadowed: what changes or caches them exits. */
 	vmx_config.ctl[VMX_WORD_CPU] |= CPU_CR3_LOAD_EXITING |

@@ -75,6 +75,7 @@
 #define CR4_UMIP	(1u << 11)
 #define CR4_LA57	(1u << 12)
 #define CR4_FSGSBASE	(1u << 16)
+#define CR4_PCIDE	(1u << 17)
 #define CR4_OSXSAVE	(1u << 18)
 #define DR7_GD		(1u << 13)
 #define DR7_LOCAL	0x155u		/* L0 to L3, LE */
@@ -128,6 +129,7 @@ enum {
 #define Gv	FORM(K_GREG, S_V)
 #define Gz	FORM(K_GREG, S_Z)
 #define Gy	FORM(K_GREG, S_Y)
+#define Gnat	FORM(K_GREG, S_NAT)
 #define By	FORM(K_GVVVV, S_Y)
 #define Ry	FORM(K_RMREG, S_Y)
 #define Rd	FORM(K_RMREG, S_D)
@@ -5426,6 +5428,24 @@ static int op_invlpg(struct x86_emulate_ctxt *ctxt)
 	return ctxt->ops->invlpg(ctxt, lin);
 }
 
+enum { INVPCID_ADDRESS, INVPCID_SINGLE, INVPCID_ALL, INVPCID_NON_GLOBAL };
+
+/* The descriptor is checked as a whole, of whatever type. */
+static int op_invpcid(struct x86_emulate_ctxt *ctxt)
+{
+	u64 type = ctxt->dst.val, pcid = ctxt->src.vec[0];
+	u64 lin = ctxt->src.vec[1];
+
+	if (type > INVPCID_NON_GLOBAL || pcid >> 12)
+		return gp(ctxt, 0);
+	if (type <= INVPCID_SINGLE && pcid &&
+	    !(ctxt->ops->get_cr(ctxt, 4) & CR4_PCIDE))
+		return gp(ctxt, 0);
+	if (type == INVPCID_ADDRESS && !canonical(ctxt, lin))
+		return gp(ctxt, 0);
+	return ctxt->ops->invpcid(ctxt, type, pcid, lin);
+}
+
 /* EDX:EAX and ECX, as the MSR and counter instructions use them */
 static u64 edx_eax(const struct x86_emulate_ctxt *ctxt)
 {
@@ -6346,9 +6366,14 @@ static const struct x86_opcode pfx_38_2a[4] = {
 	N, SSE_ALOAD(Vo, Mo),
 };
 
+static const struct x86_opcode pfx_38_82[4] = {
+	N, I2(op_invpcid, Gnat, Mo, R_PRIV | R_NOWR),
+};
+
 /* Table "Three-byte Opcode Map", opcodes 0F 38 xx */
 static const struct x86_opcode map_0f38[256] = {
 	[0x2a] = SUB(T_PREFIX, pfx_38_2a),
+	[0x82] = SUB(T_PREFIX, pfx_38_82),
 	[0xf0] = SUB(T_PREFIX, pfx_38_f0), [0xf1] = SUB(T_PREFIX, pfx_38_f1),
 	[0xf6] = SUB(T_PREFIX, pfx_38_f6),
 };

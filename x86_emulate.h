@@ -205,6 +205,9 @@ struct x86_emulate_ops {
 	/* Called when the instruction can no longer fault. */
 	int (*hlt)(struct x86_emulate_ctxt *ctxt);
 	int (*invlpg)(struct x86_emulate_ctxt *ctxt, u64 lin);
+	/* @type 0 to 3; @lin, of type 0, is canonical. */
+	int (*invpcid)(struct x86_emulate_ctxt *ctxt, unsigned int type,
+		       u16 pcid, u64 lin);
 	int (*wbinvd)(struct x86_emulate_ctxt *ctxt);
 	/* (opt) VMCALL and VMMCALL: reads and writes ctxt->regs. */
 	int (*hypercall)(struct x86_emulate_ctxt *ctxt);

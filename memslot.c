@@ -341,16 +341,24 @@ bool kvm_host_page_mapped(struct kvm *kvm, hva_t hva,
 	return host_lookup(kvm, hva, false, page);
 }
 
+/* What comes of asking the host for a page, which is not kept: 1, 0, -errno. */
+static long host_page_probe(hva_t hva, bool write, unsigned int flags)
+{
+	struct page *page;
+	long n;
+
+	if (write)
+		flags |= FOLL_WRITE;
+	n = get_user_pages_unlocked(hva, 1, &page, flags);
+	if (n == 1)
+		put_page(page);
+	return n;
+}
+
 /* Is memory missing because the hardware found it broken? */
 static bool host_page_poisoned(hva_t hva, bool write)
 {
-	struct page *page;
-	long n = get_user_pages_unlocked(hva, 1, &page, FOLL_HWPOISON |
-					 (write ? FOLL_WRITE : 0));
-
-	if (n == 1)
-		put_page(page);
-	return n == -EHWPOISON;
+	return host_page_probe(hva, write, FOLL_HWPOISON) == -EHWPOISON;
 }
 
 /* As a user access would, so that the host's entry ends up fit for one. */
@@ -393,12 +401,8 @@ int kvm_host_page(struct kvm *kvm, hva_t hva, bool write,
 /* True: the page is on its way. */
 static bool host_fault_takes_long(hva_t hva, bool write)
 {
-	struct page *page;
-	long n = get_user_pages_unlocked(hva, 1, &page, FOLL_NOWAIT |
-					 (write ? FOLL_WRITE : 0));
+	long n = host_page_probe(hva, write, FOLL_NOWAIT);
 
-	if (n == 1)
-		put_page(page);
 	return !n || n == -EAGAIN;
 }
 

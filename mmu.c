@@ -502,11 +502,11 @@ void mmu_page_zap(struct kvm *kvm, struct kvm_mmu_page *top,
 		  struct list_head *zapped)
 {
 	struct kvm_mmu_page *sp = top, *child;
-	LIST_HEAD(todo);
+	LIST_HEAD(doomed);
 	int i;
 
-	list_move(&sp->link, &todo);
-	while ((sp = list_first_entry_or_null(&todo, struct kvm_mmu_page,
+	list_move(&sp->link, &doomed);
+	while ((sp = list_first_entry_or_null(&doomed, struct kvm_mmu_page,
 					      link))) {
 		for (i = 0; sp->nr_present && i < PT_ENTRIES; i++) {
 			if (sp->source && !(sp->groups & source_group(i))) {
@@ -515,7 +515,7 @@ void mmu_page_zap(struct kvm *kvm, struct kvm_mmu_page *top,
 			}
 			child = drop_for_good(kvm, sp, &sp->spt[i]);
 			if (child && !child->parents.val && !child->root_count)
-				list_move_tail(&child->link, &todo);
+				list_move_tail(&child->link, &doomed);
 		}
 		page_retire(kvm, sp, zapped);
 	}

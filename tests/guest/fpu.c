@@ -174,6 +174,11 @@ static struct vectors guest_in[2], guest_out[2];
 
 static void g_enable(void)
 {
+	u32 out[4];
+
+	cpuid(1, 0, out);
+	if (!(out[2] & BIT(26)))	/* no XSAVE: there is no more than SSE */
+		return;
 	write_cr4(read_cr4() | CR4_OSXSAVE);
 	xsetbv(0, guest_level == AVX512 ? 7 | XCR0_AVX512 :
 	       guest_level == AVX ? 7 : 3);

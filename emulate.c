@@ -24,6 +24,7 @@
  */
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <asm/archrandom.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 
@@ -1099,8 +1100,10 @@ static void em_set_mmx(struct x86_emulate_ctxt *ctxt, unsigned int index,
 
 /*
  * The instruction itself, on the guest's registers. AH takes the flags there
- * and back; ModRM of a memory operand names RDI.
+ * and back; ModRM of a memory operand names RDI. The largest operand is an
+ * image of all of the state.
  */
+#define X87_OPERAND	108
 #define X87(opcode, modrm)						\
 	case (opcode) << 8 | (modrm):					\
 		asm volatile("sahf; .byte %c3, %c4; lahf"		\
@@ -1121,10 +1124,11 @@ static void em_set_mmx(struct x86_emulate_ctxt *ctxt, unsigned int index,
 	X87_ROW(op, 0xf0) X87_ROW(op, 0xf8)
 
 #define FNSTSW_AX	0xdfe0
+#define EMMS		0x0f77
 
 static void x87_execute(u16 insn, void *data, u8 *flags)
 {
-	u8 (*operand)[16] = data;
+	u8 (*operand)[X87_OPERAND] = data;
 	u16 ax = *flags << 8;
 
 	switch (insn) {
@@ -1140,22 +1144,37 @@ static void x87_execute(u16 insn, void *data, u8 *flags)
 	*flags = ax >> 8;
 }
 
-/* FNSTCW, FNSTSW, FNCLEX, FNINIT and those of the 287 that do nothing. */
+/*
+ * Those that do not wait for exceptions: FNSTCW, FNSTSW, FNSTENV, FNSAVE,
+ * FNCLEX, FNINIT and those of the 287 that do nothing.
+ */
 static bool x87_control(u16 insn)
 {
 	return insn == 0xd93f || insn == 0xdd3f || insn == FNSTSW_AX ||
+	       insn == 0xd937 || insn == 0xdd37 ||
 	       (insn >= 0xdbe0 && insn <= 0xdbe4);
 }
 
-/* "x87 FPU Instruction and Data (Operand) Pointers": never the host's. */
-static void x87_pointers(const struct x86_emulate_ctxt *ctxt, u16 insn)
+/* FLDENV and FRSTOR bring pointers of their own. */
+static bool x87_loads_pointers(u16 insn)
+{
+	return insn == 0xd927 || insn == 0xdd27;
+}
+
+/*
+ * "x87 FPU Instruction and Data (Operand) Pointers": never the host's. Where
+ * an image has linear ones, the selector that would be added is 0.
+ */
+static void x87_pointers(struct x86_emulate_ctxt *ctxt, u8 opcode, u8 modrm)
 {
 	struct fxregs_state fx __aligned(16);
 
 	asm volatile("fxsave64 %0" : "=m" (fx));
 	fx.rip = ctxt->rip;
+	if (ctxt->mode == X86_MODE_REAL || ctxt->mode == X86_MODE_VM86)
+		fx.rip += em_segment_base(ctxt, X86_SEG_CS);
 	fx.rdp = 0;
-	fx.fop = insn & 0x7ff;
+	fx.fop = (opcode & 7) << 8 | modrm;
 	asm volatile("fxrstor64 %0" : : "m" (fx));
 }
 
@@ -1172,13 +1191,108 @@ static int em_x87(struct x86_emulate_ctxt *ctxt, u8 opcode, u8 modrm,
 		asm volatile("fnstsw %0" : "=m" (*(u16 *)data));
 	} else if (x87_control(insn)) {
 		x87_execute(insn, data, flags);
-	} else if (!x87_exception_pending(em)) {
+	} else if (x87_exception_pending(em)) {
+		/* #MF, below */
+	} else if (insn == EMMS) {
+		asm volatile("emms");
+	} else {
 		x87_execute(insn, data, flags);
-		x87_pointers(ctxt, insn);
+		if (!x87_loads_pointers(insn))
+			x87_pointers(ctxt, opcode, modrm);
 	}
 	guest_fpu_end();
 	return em->x87_fault ? x86_emul_fault(ctxt, X86_TRAP_MF, false, 0) :
 			       X86EMUL_OK;
+}
+
+/* ---- FXSAVE and MXCSR --------------------------------------------------- */
+
+static void fxsave(struct fxregs_state *fx, bool wide)
+{
+	if (wide)
+		asm volatile("fxsave64 %0" : "=m" (*fx));
+	else
+		asm volatile("fxsave %0" : "=m" (*fx));
+}
+
+static int em_fxsave(struct x86_emulate_ctxt *ctxt, void *image, bool wide)
+{
+	struct fxregs_state fx __aligned(16) = { };
+
+	guest_fpu_begin();
+	fxsave(&fx, wide);
+	guest_fpu_end();
+	memcpy(image, &fx, sizeof(fx));
+	return X86EMUL_OK;
+}
+
+/* What the image does not have stays as it is. */
+static int em_fxrstor(struct x86_emulate_ctxt *ctxt, const void *image,
+		      unsigned int bytes, bool wide)
+{
+	const bool sse = bytes > offsetof(struct fxregs_state, xmm_space);
+	struct fxregs_state fx __aligned(16);
+	u32 mxcsr, mask;
+
+	guest_fpu_begin();
+	fxsave(&fx, wide);
+	mxcsr = fx.mxcsr;
+	mask = fx.mxcsr_mask;
+	memcpy(&fx, image, bytes);
+	if (!sse)
+		fx.mxcsr = mxcsr;
+	mxcsr = fx.mxcsr;
+	if (mxcsr & ~mask)
+		; /* #GP, below */
+	else if (wide)
+		asm volatile("fxrstor64 %0" : : "m" (fx));
+	else
+		asm volatile("fxrstor %0" : : "m" (fx));
+	guest_fpu_end();
+	return ok_or_gp(ctxt, !!(mxcsr & ~mask));
+}
+
+static u32 em_get_mxcsr(struct x86_emulate_ctxt *ctxt)
+{
+	u32 mxcsr;
+
+	guest_fpu_begin();
+	asm volatile("stmxcsr %0" : "=m" (mxcsr));
+	guest_fpu_end();
+	return mxcsr;
+}
+
+static int em_set_mxcsr(struct x86_emulate_ctxt *ctxt, u32 val)
+{
+	struct fxregs_state fx __aligned(16);
+
+	guest_fpu_begin();
+	fxsave(&fx, true);
+	if (!(val & ~fx.mxcsr_mask))
+		asm volatile("ldmxcsr %0" : : "m" (val));
+	guest_fpu_end();
+	return ok_or_gp(ctxt, !!(val & ~fx.mxcsr_mask));
+}
+
+static bool em_random(struct x86_emulate_ctxt *ctxt, bool seed, u64 *val)
+{
+	unsigned long value = 0;
+	bool found = seed ? rdseed_long(&value) : rdrand_long(&value);
+
+	*val = value;
+	return found;
+}
+
+/* VMMCALL is another vendor's. */
+static int em_hypercall(struct x86_emulate_ctxt *ctxt)
+{
+	struct kvm_vcpu *vcpu = ctxt->vcpu;
+
+	if (ctxt->insn.modrm != 0xc1)
+		return x86_emul_fault(ctxt, X86_TRAP_UD, false, 0);
+	kvm_hypercall(vcpu);
+	memcpy(ctxt->regs, vcpu->regs, sizeof(ctxt->regs));
+	return X86EMUL_OK;
 }
 
 static u64 em_get_opmask(struct x86_emulate_ctxt *ctxt, unsigned int index)
@@ -1223,6 +1337,12 @@ static const struct x86_emulate_ops emulate_ops = {
 	.set_mmx	= em_set_mmx,
 	.get_opmask	= em_get_opmask,
 	.x87		= em_x87,
+	.fxsave		= em_fxsave,
+	.fxrstor	= em_fxrstor,
+	.get_mxcsr	= em_get_mxcsr,
+	.set_mxcsr	= em_set_mxcsr,
+	.random		= em_random,
+	.hypercall	= em_hypercall,
 	.hlt		= em_hlt,
 	.invlpg		= em_invlpg,
 	.invpcid	= em_invpcid,

@@ -2307,6 +2307,7 @@ static int handle_real_exception(struct kvm_vcpu *vcpu, u8 vector)
 		if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 			return debug_exit(vcpu, X86_TRAP_BP, 0);
 		fallthrough;
+	case X86_TRAP_UD:	/* of some instructions, at CPL 3 */
 	case X86_TRAP_OF:
 	case X86_TRAP_SS:
 	case X86_TRAP_GP:

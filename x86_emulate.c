@@ -133,6 +133,7 @@ enum {
 #define By	FORM(K_GVVVV, S_Y)
 #define Ry	FORM(K_RMREG, S_Y)
 #define Rd	FORM(K_RMREG, S_D)
+#define Rv	FORM(K_RMREG, S_V)
 #define Rnat	FORM(K_RMREG, S_NAT)
 #define Cd	FORM(K_CREG, S_NAT)
 #define Dd	FORM(K_DREG, S_NAT)
@@ -2566,14 +2567,16 @@ static int op_fwait(struct x86_emulate_ctxt *ctxt)
 /*
  * "x87 FPU Instructions": the registers are the caller's; here is what can be
  * encoded.  By opcode, D8 first, and ModRM.reg: the bytes of the operand in
- * memory; 0 where there is none; X87_STATE for the images of the whole state,
- * which are not emulated.
+ * memory; 0 where there is none; X87_ENV and X87_STATE for images, the
+ * environment alone or with the registers behind it, whose form depends on
+ * the mode.
  */
+#define X87_ENV		0xfe
 #define X87_STATE	0xff
 
 static const u8 x87_bytes[8][8] = {
 	{ 4, 4, 4, 4, 4, 4, 4, 4 },
-	{ 4, 0, 4, 4, X87_STATE, 2, X87_STATE, 2 },
+	{ 4, 0, 4, 4, X87_ENV, 2, X87_ENV, 2 },
 	{ 4, 4, 4, 4, 4, 4, 4, 4 },
 	{ 4, 4, 4, 4, 0, 10, 0, 10 },
 	{ 8, 8, 8, 8, 8, 8, 8, 8 },
@@ -2593,39 +2596,145 @@ static const u64 x87_registers[8] = {
 	0xffffffff0200ffffull, 0x00ffff0100000000ull,
 };
 
-static int x87_run(struct x86_emulate_ctxt *ctxt, void *data)
+static int x87_run(struct x86_emulate_ctxt *ctxt, u8 opcode, u8 modrm,
+		   void *data)
 {
 	u8 flags = ctxt->flags;
 	int rc;
 
 	if (!ctxt->ops->x87)
 		return X86EMUL_UNHANDLEABLE;
-	rc = ctxt->ops->x87(ctxt, ctxt->insn.opcode, ctxt->insn.modrm, data,
-			    &flags);
+	rc = ctxt->ops->x87(ctxt, opcode, modrm, data, &flags);
 	if (!rc)
 		ctxt->flags = (ctxt->flags & ~0xffull) | flags;
 	return rc;
 }
 
+/*
+ * "x87 FPU State": the caller knows the 32-bit protected-mode form of an
+ * image; here it becomes that of the mode, and back.
+ */
+enum {
+	ENV_CONTROL, ENV_STATUS, ENV_TAGS, ENV_IP, ENV_CS_OPCODE, ENV_DP,
+	ENV_DS, ENV_WORDS,
+};
+#define ENV_BYTES	(4 * ENV_WORDS)
+#define ENV_BYTES_16	(2 * ENV_WORDS)
+#define X87_REGS_BYTES	80
+#define ENV_OPCODE	0x7ffu
+#define ENV_RESERVED	0xffff0000u
+
+static unsigned int env_bytes(const struct x86_emulate_ctxt *ctxt)
+{
+	return ctxt->insn.op_bytes == 2 ? ENV_BYTES_16 : ENV_BYTES;
+}
+
+static unsigned int x87_operand_bytes(const struct x86_emulate_ctxt *ctxt,
+				      unsigned int bytes)
+{
+	if (bytes == X87_ENV)
+		return env_bytes(ctxt);
+	return bytes == X87_STATE ? env_bytes(ctxt) + X87_REGS_BYTES : bytes;
+}
+
+/* Real and virtual-8086 mode: linear pointers, of 20 bits in 16-bit images. */
+static void env_to_real(u32 *e)
+{
+	u32 ip = e[ENV_IP] + ((e[ENV_CS_OPCODE] & 0xffff) << 4);
+	u32 dp = e[ENV_DP] + ((e[ENV_DS] & 0xffff) << 4);
+	u32 opcode = e[ENV_CS_OPCODE] >> 16 & ENV_OPCODE;
+
+	e[ENV_IP] = ENV_RESERVED | ip;
+	e[ENV_CS_OPCODE] = ip >> 16 << 12 | opcode;
+	e[ENV_DP] = ENV_RESERVED | dp;
+	e[ENV_DS] = dp >> 16 << 12;
+}
+
+static void env_from_real(u32 *e)
+{
+	e[ENV_IP] = (e[ENV_IP] & 0xffff) | e[ENV_CS_OPCODE] >> 12 << 16;
+	e[ENV_CS_OPCODE] = (e[ENV_CS_OPCODE] & ENV_OPCODE) << 16;
+	e[ENV_DP] = (e[ENV_DP] & 0xffff) | e[ENV_DS] >> 12 << 16;
+	e[ENV_DS] = 0;
+}
+
+static void image_to_mode(const struct x86_emulate_ctxt *ctxt, u8 *image)
+{
+	u16 narrow[ENV_WORDS];
+	u32 e[ENV_WORDS];
+	unsigned int n;
+
+	memcpy(e, image, ENV_BYTES);
+	if (!protected(ctxt))
+		env_to_real(e);
+	memcpy(image, e, ENV_BYTES);
+	if (env_bytes(ctxt) == ENV_BYTES)
+		return;
+	for (n = 0; n < ENV_WORDS; n++)
+		narrow[n] = e[n];
+	memcpy(image, narrow, ENV_BYTES_16);
+	memmove(image + ENV_BYTES_16, image + ENV_BYTES, X87_REGS_BYTES);
+}
+
+static void image_from_mode(const struct x86_emulate_ctxt *ctxt, u8 *image)
+{
+	u16 narrow[ENV_WORDS];
+	u32 e[ENV_WORDS];
+	unsigned int n;
+
+	memcpy(e, image, ENV_BYTES);
+	if (env_bytes(ctxt) != ENV_BYTES) {
+		memcpy(narrow, image, ENV_BYTES_16);
+		memmove(image + ENV_BYTES, image + ENV_BYTES_16,
+			X87_REGS_BYTES);
+		for (n = 0; n < ENV_WORDS; n++)
+			e[n] = narrow[n];
+	}
+	if (!protected(ctxt))
+		env_from_real(e);
+	memcpy(image, e, ENV_BYTES);
+}
+
+/*
+ * An exception that is not masked may keep the result from being stored: what
+ * is there now is then written back. Devices are not asked what they have.
+ */
+static int x87_before_store(struct x86_emulate_ctxt *ctxt, u64 lin, u8 *data,
+			    unsigned int bytes)
+{
+	int rc = ctxt->ops->probe_write(ctxt, lin, bytes, 0);
+
+	memset(data, 0, bytes);
+	if (rc || (ctxt->ops->plain &&
+		   !(ctxt->ops->plain(ctxt, lin, 1, X86_ACC_WRITE) &&
+		     ctxt->ops->plain(ctxt, lin + bytes - 1, 1,
+				      X86_ACC_WRITE))))
+		return rc;
+	return ctxt->ops->read(ctxt, lin, data, bytes, X86_ACC_WRITE);
+}
+
 static int x87_in_memory(struct x86_emulate_ctxt *ctxt)
 {
 	unsigned int op = ctxt->insn.opcode & 7, reg = ctxt->insn.modrm >> 3 & 7;
-	unsigned int bytes = x87_bytes[op][reg];
+	bool image = x87_bytes[op][reg] >= X87_ENV;
+	unsigned int bytes = x87_operand_bytes(ctxt, x87_bytes[op][reg]);
 	bool write = x87_writes[op] >> reg & 1;
-	u8 data[16];
+	u8 data[ENV_BYTES + X87_REGS_BYTES];
 	u64 lin;
 	int rc;
 
-	if (bytes == X87_STATE)
-		return X86EMUL_UNHANDLEABLE;
 	rc = linear(ctxt, ctxt->insn.seg, effective_address(ctxt), bytes, write,
 		    &lin);
 	if (!rc && write)
-		rc = ctxt->ops->probe_write(ctxt, lin, bytes, 0);
+		rc = x87_before_store(ctxt, lin, data, bytes);
 	else if (!rc)
 		rc = ctxt->ops->read(ctxt, lin, data, bytes, 0);
+	if (!rc && image && !write)
+		image_from_mode(ctxt, data);
 	if (!rc)
-		rc = x87_run(ctxt, data);
+		rc = x87_run(ctxt, ctxt->insn.opcode, ctxt->insn.modrm, data);
+	if (!rc && image && write)
+		image_to_mode(ctxt, data);
 	if (!rc && write)
 		rc = ctxt->ops->write(ctxt, lin, data, bytes, 0);
 	return rc;
@@ -2636,7 +2745,7 @@ static int x87_in_registers(struct x86_emulate_ctxt *ctxt)
 	const u64 compares = 0x00ffff0000000000ull;	/* FCOMI and the like */
 	u8 op = ctxt->insn.opcode, modrm = ctxt->insn.modrm;
 	u16 status;
-	int rc = x87_run(ctxt, &status);
+	int rc = x87_run(ctxt, op, modrm, &status);
 
 	if (!rc && op == 0xdf && modrm == 0xe0)
 		set_gpr(ctxt, X86_RAX, 2, status);
@@ -2656,6 +2765,68 @@ static int op_x87(struct x86_emulate_ctxt *ctxt)
 		return x86_emul_fault(ctxt, X86_EXC_NM, false, 0);
 	return ctxt->insn.has_mem ? x87_in_memory(ctxt) :
 				    x87_in_registers(ctxt);
+}
+
+/* All registers are empty: those of MMX are the x87's. */
+static int op_emms(struct x86_emulate_ctxt *ctxt)
+{
+	return x87_run(ctxt, 0x0f, 0x77, NULL);
+}
+
+/* ---- Execute: FXSAVE and MXCSR --------------------------------------- */
+
+#define FX_BYTES	512
+#define FX_LEGACY	160	/* x87, MXCSR and its mask */
+
+/* What is written of an image: the rest is the program's, or another mode's. */
+static unsigned int fx_written(struct x86_emulate_ctxt *ctxt)
+{
+	if (!(ctxt->ops->get_cr(ctxt, 4) & CR4_OSFXSR))
+		return FX_LEGACY;
+	return FX_LEGACY + 16 * (mode64(ctxt) ? 16 : 8);
+}
+
+/* FXSAVE /0, FXRSTOR /1 */
+static int op_fxsave(struct x86_emulate_ctxt *ctxt)
+{
+	bool restore = ctxt->insn.modrm >> 3 & 1, wide = ctxt->insn.rex & 8;
+	unsigned int bytes = fx_written(ctxt);
+	u8 image[FX_BYTES];
+	u64 lin;
+	int rc;
+
+	if (!ctxt->ops->fxsave)
+		return X86EMUL_UNHANDLEABLE;
+	if (ctxt->ops->get_cr(ctxt, 0) & (CR0_EM | CR0_TS))
+		return x86_emul_fault(ctxt, X86_EXC_NM, false, 0);
+	rc = linear(ctxt, ctxt->insn.seg, effective_address(ctxt), FX_BYTES,
+		    !restore, &lin);
+	if (rc)
+		return rc;
+	if (lin & 15)
+		return gp(ctxt, 0);
+	if (!restore) {
+		rc = ctxt->ops->probe_write(ctxt, lin, bytes, 0);
+		if (!rc)
+			rc = ctxt->ops->fxsave(ctxt, image, wide);
+		return rc ? rc : ctxt->ops->write(ctxt, lin, image, bytes, 0);
+	}
+	rc = ctxt->ops->read(ctxt, lin, image, bytes, 0);
+	return rc ? rc : ctxt->ops->fxrstor(ctxt, image, bytes, wide);
+}
+
+/* LDMXCSR /2, STMXCSR /3 */
+static int op_mxcsr(struct x86_emulate_ctxt *ctxt)
+{
+	u32 value;
+
+	if (!ctxt->ops->get_mxcsr)
+		return X86EMUL_UNHANDLEABLE;
+	if ((ctxt->insn.modrm >> 3 & 7) == 2)
+		return ctxt->ops->set_mxcsr(ctxt, ctxt->src.val);
+	value = ctxt->ops->get_mxcsr(ctxt);
+	ctxt->dst.val = value;
+	return X86EMUL_OK;
 }
 
 /* ---- Execute: the stack ---------------------------------------------- */
@@ -5599,6 +5770,208 @@ static int op_fsgsbase(struct x86_emulate_ctxt *ctxt)
 	return ctxt->ops->set_segment(ctxt, seg, &s);
 }
 
+/* ---- Execute: fast system calls -------------------------------------- */
+
+#define MSR_SYSENTER_CS		0x174u
+#define MSR_SYSENTER_ESP	0x175u
+#define MSR_SYSENTER_EIP	0x176u
+#define MSR_STAR		0xc0000081u
+#define MSR_LSTAR		0xc0000082u
+#define MSR_FMASK		0xc0000084u
+
+/* Code and stack of fixed form: flat, whatever the descriptors say. */
+static int set_flat(struct x86_emulate_ctxt *ctxt, u16 cs, u16 ss, u32 dpl,
+		    bool to64)
+{
+	struct x86_segment s = {
+		.limit = 0xffffffff,
+		.attr = 0xb | X86_SEG_ATTR_S | dpl << X86_SEG_ATTR_DPL_SHIFT |
+			X86_SEG_ATTR_P | X86_SEG_ATTR_G |
+			(to64 ? X86_SEG_ATTR_L : X86_SEG_ATTR_DB),
+		.selector = cs | dpl,
+	};
+	int rc = ctxt->ops->set_segment(ctxt, X86_SEG_CS, &s);
+
+	s.attr = 0x3 | X86_SEG_ATTR_S | dpl << X86_SEG_ATTR_DPL_SHIFT |
+		 X86_SEG_ATTR_P | X86_SEG_ATTR_G | X86_SEG_ATTR_DB;
+	s.selector = ss | dpl;
+	ctxt->mode_changed = true;
+	return rc ? rc : ctxt->ops->set_segment(ctxt, X86_SEG_SS, &s);
+}
+
+static int op_sysenter(struct x86_emulate_ctxt *ctxt)
+{
+	u64 cs = 0, rsp = 0, rip = 0, mask = long_mode(ctxt) ? ~0ull : ~0u;
+	int rc;
+
+	if (ctxt->mode == X86_MODE_REAL)
+		return gp(ctxt, 0);
+	rc = ctxt->ops->get_msr(ctxt, MSR_SYSENTER_CS, &cs);
+	if (!rc)
+		rc = ctxt->ops->get_msr(ctxt, MSR_SYSENTER_ESP, &rsp);
+	if (!rc)
+		rc = ctxt->ops->get_msr(ctxt, MSR_SYSENTER_EIP, &rip);
+	if (rc)
+		return rc;
+	cs &= 0xfffc;
+	if (!cs)
+		return gp(ctxt, 0);
+	set_flag(ctxt, FL_VM | FL_IF, false);
+	set_gpr(ctxt, X86_RSP, 8, rsp & mask);
+	ctxt->next_rip = rip & mask;
+	return set_flat(ctxt, cs, cs + 8, 0, long_mode(ctxt));
+}
+
+static int op_sysexit(struct x86_emulate_ctxt *ctxt)
+{
+	bool to64 = ctxt->insn.op_bytes == 8;
+	u64 rip = ctxt->regs[X86_RDX], rsp = ctxt->regs[X86_RCX], cs = 0;
+	int rc;
+
+	if (!protected(ctxt) || ctxt->cpl)
+		return gp(ctxt, 0);
+	rc = ctxt->ops->get_msr(ctxt, MSR_SYSENTER_CS, &cs);
+	if (rc)
+		return rc;
+	cs &= 0xfffc;
+	if (!cs || (to64 && (!canonical(ctxt, rip) || !canonical(ctxt, rsp))))
+		return gp(ctxt, 0);
+	cs += to64 ? 32 : 16;
+	set_gpr(ctxt, X86_RSP, to64 ? 8 : 4, rsp);
+	ctxt->next_rip = to64 ? rip : (u32)rip;
+	return set_flat(ctxt, cs, cs + 8, 3, to64);
+}
+
+static bool syscall_on(struct x86_emulate_ctxt *ctxt)
+{
+	return mode64(ctxt) && (ctxt->ops->get_efer(ctxt) & EFER_SCE);
+}
+
+static int op_syscall(struct x86_emulate_ctxt *ctxt)
+{
+	u64 star = 0, target = 0, mask = 0;
+	int rc;
+
+	if (!syscall_on(ctxt))
+		return ud(ctxt);
+	rc = ctxt->ops->get_msr(ctxt, MSR_STAR, &star);
+	if (!rc)
+		rc = ctxt->ops->get_msr(ctxt, MSR_LSTAR, &target);
+	if (!rc)
+		rc = ctxt->ops->get_msr(ctxt, MSR_FMASK, &mask);
+	if (rc)
+		return rc;
+	set_gpr(ctxt, X86_RCX, 8, ctxt->next_rip);
+	set_gpr(ctxt, X86_R11, 8, ctxt->flags);
+	ctxt->flags &= ~mask;
+	ctxt->flags |= FL_FIXED;
+	ctxt->next_rip = target;
+	star = star >> 32 & 0xfffc;
+	return set_flat(ctxt, star, star + 8, 0, true);
+}
+
+#define SYSRET_FLAGS	(FL_IMAGE & ~(FL_RF | FL_VM))
+
+static int op_sysret(struct x86_emulate_ctxt *ctxt)
+{
+	bool to64 = ctxt->insn.op_bytes == 8;
+	u64 star = 0, rip = ctxt->regs[X86_RCX];
+	int rc;
+
+	if (!syscall_on(ctxt))
+		return ud(ctxt);
+	if (ctxt->cpl || (to64 && !canonical(ctxt, rip)))
+		return gp(ctxt, 0);
+	rc = ctxt->ops->get_msr(ctxt, MSR_STAR, &star);
+	if (rc)
+		return rc;
+	ctxt->flags = (ctxt->regs[X86_R11] & SYSRET_FLAGS) | FL_FIXED;
+	ctxt->next_rip = to64 ? rip : (u32)rip;
+	star = star >> 48 & 0xfffc;
+	return set_flat(ctxt, star + (to64 ? 16 : 0), star + 8, 3, to64);
+}
+
+/* ---- Execute: what CPUID may lack ------------------------------------ */
+
+enum { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+
+static bool guest_has(struct x86_emulate_ctxt *ctxt, u32 leaf,
+		      unsigned int reg, unsigned int bit)
+{
+	u32 r[4] = { leaf, 0, 0, 0 };
+
+	return !ctxt->ops->cpuid(ctxt, r) && (r[reg] >> bit & 1);
+}
+
+/* STAC and CLAC, 0F 01 CB and CA */
+static int op_set_ac(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->insn.pp || ctxt->cpl || !guest_has(ctxt, 7, CPUID_EBX, 20))
+		return ud(ctxt);
+	set_flag(ctxt, FL_AC, ctxt->insn.modrm & 1);
+	return X86EMUL_OK;
+}
+
+/* It may end at any time, and does so at once. */
+static int op_monitor_mwait(struct x86_emulate_ctxt *ctxt)
+{
+	if (ctxt->insn.pp || ctxt->cpl || !guest_has(ctxt, 1, CPUID_ECX, 3))
+		return ud(ctxt);
+	return X86EMUL_OK;
+}
+
+static int op_rdpid(struct x86_emulate_ctxt *ctxt)
+{
+	if (!guest_has(ctxt, 7, CPUID_ECX, 22))
+		return ud(ctxt);
+	return ctxt->ops->get_msr(ctxt, MSR_TSC_AUX, &ctxt->dst.val);
+}
+
+/* RDRAND /6, RDSEED /7 */
+static int op_random(struct x86_emulate_ctxt *ctxt)
+{
+	bool seed = ctxt->insn.modrm >> 3 & 1, found;
+	u64 value = 0;
+
+	if (!(seed ? guest_has(ctxt, 7, CPUID_EBX, 18) :
+		     guest_has(ctxt, 1, CPUID_ECX, 30)))
+		return ud(ctxt);
+	if (!ctxt->ops->random)
+		return X86EMUL_UNHANDLEABLE;
+	found = ctxt->ops->random(ctxt, seed, &value);
+	ctxt->dst.val = found ? value : 0;
+	set_flag(ctxt, FL_ARITH, false);
+	set_flag(ctxt, FL_CF, found);
+	return X86EMUL_OK;
+}
+
+static int op_movdiri(struct x86_emulate_ctxt *ctxt)
+{
+	ctxt->dst.val = ctxt->src.val;
+	return X86EMUL_OK;
+}
+
+/* 64 bytes to ES:reg, in one piece */
+static int op_movdir64b(struct x86_emulate_ctxt *ctxt)
+{
+	unsigned int bytes = ctxt->insn.ad_bytes;
+	u64 to = ctxt->regs[ctxt->dst.reg] & size_mask(bytes), from;
+	u8 data[64];
+	int rc;
+
+	rc = linear(ctxt, ctxt->insn.seg, effective_address(ctxt), 64, false,
+		    &from);
+	if (!rc)
+		rc = ctxt->ops->read(ctxt, from, data, 64, 0);
+	if (!rc)
+		rc = linear(ctxt, X86_SEG_ES, to, 64, true, &to);
+	if (rc)
+		return rc;
+	if (to & 63)
+		return gp(ctxt, 0);
+	return ctxt->ops->write(ctxt, to, data, 64, 0);
+}
+
 /* ---- Execute: vector and MMX moves ----------------------------------- */
 
 /* Conditions of "SSE Instructions: Exceptions" and its AVX counterpart */
@@ -6080,8 +6453,19 @@ static const struct x86_opcode group9_1[2] = {
 	SUB(T_W, group9_1_mem), UD,
 };
 
+#define RANDOM		I1(op_random, Rv, R_NORD)
+
+static const struct x86_opcode rdrand[4] = { RANDOM, RANDOM };
+static const struct x86_opcode rdseed[4] = {
+	RANDOM, RANDOM, I1(op_rdpid, Rnat, R_NORD),
+};
+
+static const struct x86_opcode group9_6[2] = { N, SUB(T_PREFIX, rdrand) };
+static const struct x86_opcode group9_7[2] = { N, SUB(T_PREFIX, rdseed) };
+
 static const struct x86_opcode group9[8] = {
-	UD, SUB(T_MOD, group9_1),
+	UD, SUB(T_MOD, group9_1), N, N, N, N,
+	SUB(T_MOD, group9_6), SUB(T_MOD, group9_7),
 };
 
 static const struct x86_opcode pfx_b8[4] = {
@@ -6115,6 +6499,11 @@ static const struct x86_opcode group7_vm[8] = {
 	N, I0(op_hypercall, R_MODRM),
 };
 
+static const struct x86_opcode group7_ac[8] = {
+	I0(op_monitor_mwait, R_MODRM), I0(op_monitor_mwait, R_MODRM),
+	I0(op_set_ac, R_MODRM), I0(op_set_ac, R_MODRM),
+};
+
 static const struct x86_opcode group7_xcr[8] = {
 	I0(op_xgetbv, R_MODRM), I0(op_xsetbv, R_MODRM),
 };
@@ -6135,7 +6524,8 @@ static const struct x86_opcode group7_mem[8] = {
 };
 
 static const struct x86_opcode group7_reg[8] = {
-	SUB(T_RM, group7_vm), N, SUB(T_RM, group7_xcr), SUB(T_RM, group7_svm),
+	SUB(T_RM, group7_vm), SUB(T_RM, group7_ac),
+	SUB(T_RM, group7_xcr), SUB(T_RM, group7_svm),
 	I1(op_smsw, Ev, R_NORD | R_UMIP), N,
 	I1(op_lmsw, Ew, R_PRIV | R_NOWR), SUB(T_RM, group7_misc),
 };
@@ -6154,8 +6544,17 @@ static const struct x86_opcode prefetchw[2] = {
 static const struct x86_opcode clflush[4] = { CACHE_LINE, CACHE_LINE };
 static const struct x86_opcode clwb[4] = { N, CACHE_LINE };
 
+#define NO_PREFIX(row)	{ row, UD, UD, UD }
+
+static const struct x86_opcode fxsave[4] = NO_PREFIX(I0(op_fxsave, R_MODRM));
+static const struct x86_opcode ldmxcsr[4] =
+	NO_PREFIX(I2(op_mxcsr, 0, Md, R_SSE));
+static const struct x86_opcode stmxcsr[4] =
+	NO_PREFIX(I1(op_mxcsr, Md, R_SSE | R_NORD));
+
 static const struct x86_opcode group15_mem[8] = {
-	N, N, N, N, N, N, SUB(T_PREFIX, clwb), SUB(T_PREFIX, clflush),
+	SUB(T_PREFIX, fxsave), SUB(T_PREFIX, fxsave),
+	SUB(T_PREFIX, ldmxcsr), SUB(T_PREFIX, stmxcsr), N, N, SUB(T_PREFIX, clwb), SUB(T_PREFIX, clflush),
 };
 
 static const struct x86_opcode group15_fence[8] = {
@@ -6277,6 +6676,8 @@ static const struct x86_opcode pinsrw[2] = PINSR_MOD(op_pinsrw, Mw, R_SSE);
 
 static const struct x86_opcode pfx_c4[4] = { N, SUB(T_MOD, pinsrw) };
 
+static const struct x86_opcode pfx_77[4] = { I0(op_emms, R_MMX) };
+
 static const struct x86_opcode pfx_d6[4] = {
 	N, SSE_LOAD(Wq, Vq),
 };
@@ -6294,6 +6695,7 @@ static const struct x86_opcode map_0f[256] = {
 	[0x00] = SUB(T_GROUP, group6), [0x01] = SUB(T_MOD, group7),
 	[0x02] = I2(op_lar, Gv, Ew, R_PROT | R_NORD),
 	[0x03] = I2(op_lsl, Gv, Ew, R_PROT | R_NORD),
+	[0x05] = I0(op_syscall, 0), [0x07] = I0(op_sysret, 0),
 	[0x06] = I0(op_clts, R_PRIV),
 	[0x08] = I0(op_wbinvd, R_PRIV), [0x09] = I0(op_wbinvd, R_PRIV),
 	[0x0b] = UD,
@@ -6310,8 +6712,10 @@ static const struct x86_opcode map_0f[256] = {
 	[0x2b] = SUB(T_PREFIX, pfx_2b),
 	[0x30] = I0(op_wrmsr, R_PRIV), [0x31] = I0(op_rdtsc, 0),
 	[0x32] = I0(op_rdmsr, R_PRIV), [0x33] = I0(op_rdpmc, 0),
+	[0x34] = I0(op_sysenter, 0), [0x35] = I0(op_sysexit, 0),
 	[0x40 ... 0x4f] = I2(op_cmovcc, Gv, Ev, 0),
 	[0x6e] = SUB(T_PREFIX, pfx_6e), [0x6f] = SUB(T_PREFIX, pfx_6f),
+	[0x77] = SUB(T_PREFIX, pfx_77),
 	[0x7e] = SUB(T_PREFIX, pfx_7e), [0x7f] = SUB(T_PREFIX, pfx_7f),
 	[0x80 ... 0x8f] = I1(op_jcc, Jz, R_F64 | R_NOWR),
 	[0x90 ... 0x9f] = I1(op_setcc, Eb, R_NORD),
@@ -6320,6 +6724,7 @@ static const struct x86_opcode map_0f[256] = {
 	[0xa3] = I2(op_bt, Ev, Gv, R_NOWR | R_BITOFF),
 	[0xa4] = I(op_shld, Ev, Gv, Ib, 0), [0xa5] = I(op_shld, Ev, Gv, CL, 0),
 	[0xa8] = I0(op_push_seg, R_D64), [0xa9] = I0(op_pop_seg, R_D64),
+	[0xaa] = UD,			/* RSM, outside of SMM */
 	[0xab] = I2(op_bts, Ev, Gv, R_LOCK | R_BITOFF),
 	[0xac] = I(op_shrd, Ev, Gv, Ib, 0), [0xad] = I(op_shrd, Ev, Gv, CL, 0),
 	[0xae] = SUB(T_MOD, group15), [0xaf] = I2(op_imul2, Gv, Ev, 0),
@@ -6366,6 +6771,15 @@ static const struct x86_opcode pfx_38_2a[4] = {
 	N, SSE_ALOAD(Vo, Mo),
 };
 
+static const struct x86_opcode movdir64b[2] = {
+	I1(op_movdir64b, Gv, R_NORD | R_NOWR), UD,
+};
+
+static const struct x86_opcode pfx_38_f8[4] = { N, SUB(T_MOD, movdir64b) };
+static const struct x86_opcode pfx_38_f9[4] = {
+	I2(op_movdiri, My, Gy, R_NORD),
+};
+
 static const struct x86_opcode pfx_38_82[4] = {
 	N, I2(op_invpcid, Gnat, Mo, R_PRIV | R_NOWR),
 };
@@ -6376,6 +6790,7 @@ static const struct x86_opcode map_0f38[256] = {
 	[0x82] = SUB(T_PREFIX, pfx_38_82),
 	[0xf0] = SUB(T_PREFIX, pfx_38_f0), [0xf1] = SUB(T_PREFIX, pfx_38_f1),
 	[0xf6] = SUB(T_PREFIX, pfx_38_f6),
+	[0xf8] = SUB(T_PREFIX, pfx_38_f8), [0xf9] = SUB(T_PREFIX, pfx_38_f9),
 };
 
 #define PEXTR(fn, d)	I(fn, d, Vo, Ib, R_SSE | R_NORD)

@@ -196,11 +196,25 @@ struct x86_emulate_ops {
 
 	/*
 	 * (opt) An x87 instruction, of opcode D8 to DF.  Its memory operand is
-	 * in @data, or is to be put there; FNSTSW AX counts as one.  @flags
-	 * are those of EFLAGS that it may read and write.
+	 * in @data, or is to be put there; FNSTSW AX counts as one.  Images of
+	 * the state have the 32-bit protected-mode form, whatever the mode.
+	 * @flags are those of EFLAGS that it may read and write.  EMMS comes as
+	 * its two bytes of opcode.
 	 */
 	int (*x87)(struct x86_emulate_ctxt *ctxt, u8 opcode, u8 modrm,
 		   void *data, u8 *flags);
+
+	/*
+	 * (opt) The image of FXSAVE, of which FXRSTOR has read @bytes; @wide:
+	 * with REX.W.  MXCSR; #GP is for these to raise.
+	 */
+	int (*fxsave)(struct x86_emulate_ctxt *ctxt, void *image, bool wide);
+	int (*fxrstor)(struct x86_emulate_ctxt *ctxt, const void *image,
+		       unsigned int bytes, bool wide);
+	u32 (*get_mxcsr)(struct x86_emulate_ctxt *ctxt);
+	int (*set_mxcsr)(struct x86_emulate_ctxt *ctxt, u32 val);
+	/* (opt) RDRAND or RDSEED; false: there was nothing. */
+	bool (*random)(struct x86_emulate_ctxt *ctxt, bool seed, u64 *val);
 
 	/* Called when the instruction can no longer fault. */
 	int (*hlt)(struct x86_emulate_ctxt *ctxt);
@@ -388,6 +402,7 @@ int x86_emulate_task_switch(struct x86_emulate_ctxt *ctxt,
 #define X86_EXC_SS	12
 #define X86_EXC_GP	13
 #define X86_EXC_PF	14
+#define X86_EXC_MF	16
 #define X86_EXC_AC	17
 
 /* Records a fault; for operations and for the emulator itself. */

@@ -38,7 +38,7 @@ struct code {
 	u32 mode;
 	u32 len, nr;
 	u32 start[MAX_INSNS + 1];
-	u8 bytes[MAX_INSNS * 48];
+	u8 bytes[MAX_INSNS * 96];
 };
 
 static u64 random_state;
@@ -755,6 +755,118 @@ static void i_x87(struct code *c)
 	modrm(c, 0, false, 0xd9, 7, MEM);		/* FNSTCW */
 }
 
+/* The operand at an offset that is known; `reg` as in ModRM. */
+static void at_offset(struct code *c, u32 reg, u32 offset)
+{
+	if (is16(c)) {
+		put(c, 1, 0x06 | reg << 3);
+		put(c, 2, offset);
+	} else if (c->mode == PROT64) {
+		put(c, 2, 0x2504 | reg << 3);
+		put(c, 4, offset);
+	} else {
+		put(c, 1, 0x05 | reg << 3);
+		put(c, 4, offset);
+	}
+}
+
+static void store_word(struct code *c, u32 size, u32 offset, u32 value)
+{
+	opsize(c, size);
+	put(c, 1, 0xc7);
+	at_offset(c, 0, offset);
+	put(c, size, value);
+}
+
+/*
+ * FLDENV or FRSTOR of what lies there, no exception unmasked, and FNSTENV or
+ * FNSAVE to another place: what was loaded, in the form of the mode.
+ */
+static void i_x87_image(struct code *c)
+{
+	u32 from = data_offset(), to = data_offset();
+	u32 opcode = 0xd9 + 4 * pick(2), size = 2 << pick(2);
+
+	PUTS(c, "\xdb\xe3");			/* FNINIT */
+	store_word(c, 2, from, 0x3f | pick(16) << 8);
+	opsize(c, size);
+	put(c, 1, opcode);
+	at_offset(c, 4, from);
+	if (!pick(4))
+		PUTS(c, "\x0f\x77");		/* EMMS */
+	opsize(c, size);
+	put(c, 1, opcode);
+	at_offset(c, 6, to);
+}
+
+#define FX_MXCSR	24
+#define FX_XMM		160
+
+static void i_fxsave(struct code *c)
+{
+	u32 first = data_offset() & ~15u, second = data_offset() & ~15u;
+
+	PUTS(c, "\xdb\xe3\x0f\xae");
+	at_offset(c, 0, first);
+	store_word(c, 4, first + FX_MXCSR, 0x1f80 | pick(4) << 13);
+	store_word(c, 4, first + FX_XMM + pick(32) * 4, random32());
+	PUTS(c, "\x0f\xae");			/* FXRSTOR, FXSAVE */
+	at_offset(c, 1, first);
+	PUTS(c, "\x0f\xae");
+	at_offset(c, 0, second);
+	store_word(c, 4, first, 0x1f80 | pick(64));
+	PUTS(c, "\x0f\xae");			/* LDMXCSR, STMXCSR */
+	at_offset(c, 2, first);
+	PUTS(c, "\x0f\xae");
+	at_offset(c, 3, second);
+}
+
+static void write_msr(struct code *c, u32 index, u32 low, u32 high)
+{
+	mov_imm(c, 0, low);
+	mov_imm(c, 2, high);
+	mov_imm(c, 1, index);
+	PUTS(c, "\x0f\x30");
+}
+
+#define MSR_SYSENTER_CS		0x174
+#define MSR_SYSENTER_EIP	0x176
+#define MSR_EFER		0xc0000080
+#define MSR_STAR		0xc0000081
+#define MSR_LSTAR		0xc0000082
+#define MSR_FMASK		0xc0000084
+
+/* To the instruction behind it, on a stack that is then changed back. */
+static void i_fast_call(struct code *c)
+{
+	bool syscall = c->mode == PROT64 && pick(2);
+	u32 at;
+
+	write_msr(c, syscall ? MSR_LSTAR : MSR_SYSENTER_EIP, 0, 0);
+	at = c->len - 3 * (1 + width(c)) - 2 + 1;
+	if (syscall) {
+		write_msr(c, MSR_STAR, 0, cs_of(c));
+		write_msr(c, MSR_FMASK, random32() | 0x700, 0);
+		mov_imm(c, 1, MSR_EFER);
+		PUTS(c, "\x0f\x32\x83\xc8\x01\x0f\x30\x0f\x05");
+	} else {
+		write_msr(c, MSR_SYSENTER_CS, cs_of(c), 0);
+		write_msr(c, MSR_SYSENTER_ESP, 0x8f000, 0);
+		PUTS(c, "\x0f\x34");
+	}
+	memcpy(c->bytes + at, &(u32){ ip_of(c, c->len) }, 4);
+	mov_imm(c, 0, SEL_DATA);
+	PUTS(c, "\x8e\xd0");
+}
+
+/* STAC, PUSHF and POP, CLAC. */
+static void i_ac(struct code *c)
+{
+	if (!cpu_has(7, 1, 20))
+		return;
+	PUTS(c, "\x0f\x01\xcb\x9c\x58\x0f\x01\xca");
+}
+
 static void i_selectors(struct code *c)
 {
 	static const u16 values[] = { SEL_DATA, SEL_UDATA, SEL_CODE16,
@@ -800,7 +912,9 @@ static const struct {
 	{ i_segment_stack, ANY }, { i_far_pointer, REAL | VM86 },
 	{ i_port, SYSTEM }, { i_control_register, SYSTEM },
 	{ i_debug_register, SYSTEM }, { i_msr, SYSTEM },
-	{ i_inspect, SYSTEM }, { i_x87, ANY }, { i_selectors, PROT },
+	{ i_inspect, SYSTEM }, { i_x87, ANY }, { i_x87_image, ANY },
+	{ i_fxsave, ANY }, { i_fast_call, PROT32 | PROT64 }, { i_ac, SYSTEM },
+	{ i_selectors, PROT },
 };
 
 static void generate(struct code *c, u32 mode)
@@ -902,9 +1016,11 @@ static void run(struct machine *m, int how)
 {
 	struct outcome *o = &m->outcome[how];
 	struct kvm_debugregs none = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };
+	struct kvm_fpu fpu = { .fcw = 0x37f, .mxcsr = 0x1f80 };
 	struct vcpu *v = m->v;
 
 	memset(o, 0, sizeof(*o));
+	WORKS(ioctl(v->fd, KVM_SET_FPU, &fpu));
 	copy_areas(v->vm, m->memory, true);
 	set_sregs(v, &m->sregs[how]);
 	set_regs(v, &m->regs);
@@ -1019,6 +1135,8 @@ static void sequences(struct machine *m)
 	u32 i, at_end = 0;
 
 	random_state = 88172645463325252ull + m->mode;
+	m->sregs[0].cr4 |= CR4_OSFXSR;
+	m->sregs[1].cr4 |= CR4_OSFXSR;
 	for (i = 0; i < SEQUENCES; i++) {
 		const struct outcome *o = m->outcome;
 

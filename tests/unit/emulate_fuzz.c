@@ -70,12 +70,16 @@ struct native {
 	u64 ss;			/* 160 */
 	u64 use_vec;		/* 168: 1 AVX, 2 AVX-512 */
 	u64 use_mmx;		/* 176 */
-	u64 pad2[9];
+	u64 use_fx;		/* 184: x87 and MXCSR */
+	u64 pad2[8];
 	u8 vec[NR_VEC][64];	/* 256 */
 	u64 mmx[8];		/* 2304 */
+	u8 fx[512];		/* 2368, of FXSAVE64 */
 };
 
 struct native native __attribute__((aligned(64), used));
+_Static_assert(offsetof(struct native, fx) == 2368, "for the assembly");
+const u32 default_mxcsr __attribute__((used)) = 0x1f80;
 
 extern void native_run64(void);
 extern void native_run32(void);
@@ -88,6 +92,7 @@ extern void native_exit_fault(void);
 #define EACH_HIGH(op) \
 	op(16) op(17) op(18) op(19) op(20) op(21) op(22) op(23) \
 	op(24) op(25) op(26) op(27) op(28) op(29) op(30) op(31)
+#define XMM_NAME(n) "xmm" #n,
 #define EACH8(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7)
 #define LD_YMM(n) "vmovups native+256+64*" #n ",%ymm" #n "\n"
 #define ST_YMM(n) "vmovups %ymm" #n ",native+256+64*" #n "\n"
@@ -118,7 +123,10 @@ __asm__(
 "3:	cmpq $0, native+176\n"
 "	je 4f\n"
 	EACH8(LD_MM)
-"4:	movl native+160, %eax\n"
+"4:	cmpq $0, native+184\n"
+"	je 5f\n"
+"	fxrstor64 native+2368\n"
+"5:	movl native+160, %eax\n"
 "	movl %eax, %ss\n"
 "	movq $native+128, %rsp\n"
 "	popfq\n"
@@ -158,7 +166,12 @@ __asm__(
 "	je 4f\n"
 	EACH8(ST_MM)
 "	emms\n"
-"4:	popq %r15; popq %r14; popq %r13; popq %r12\n"
+"4:	cmpq $0, native+184\n"
+"	je 5f\n"
+"	fxsave64 native+2368\n"
+"	fninit\n"
+"	ldmxcsr default_mxcsr\n"
+"5:	popq %r15; popq %r14; popq %r13; popq %r12\n"
 "	popq %rbp; popq %rbx\n"
 "	ret\n");
 
@@ -306,15 +319,31 @@ static int fz_read(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
 	return rc;
 }
 
+/* The last image of the x87 state that was written: where its pointers are. */
+static u64 pointers_at;
+static unsigned int pointers_bytes;
+
+static void note_image(u64 offset, unsigned int bytes)
+{
+	bool wide = bytes == 28 || bytes == 108;
+
+	if (!wide && bytes != 14 && bytes != 94)
+		return;
+	pointers_at = offset + (wide ? 12 : 6);
+	pointers_bytes = wide ? 16 : 8;
+}
+
 static int fz_write(struct x86_emulate_ctxt *ctxt, u64 lin, const void *buf,
 		    unsigned int bytes, unsigned int access)
 {
 	int rc = fake_access(ctxt, lin, bytes, true);
 
 	(void)access;
-	if (!rc)
-		memcpy(shadow + (lin - ARENA_BASE), buf, bytes);
-	return rc;
+	if (rc)
+		return rc;
+	memcpy(shadow + (lin - ARENA_BASE), buf, bytes);
+	note_image(lin - ARENA_BASE, bytes);
+	return X86EMUL_OK;
 }
 
 static int fz_fetch(struct x86_emulate_ctxt *ctxt, u64 lin, void *buf,
@@ -357,8 +386,9 @@ static bool fz_plain(struct x86_emulate_ctxt *ctxt, u64 lin,
 	u64 ok = access & X86_ACC_WRITE ? ARENA_RW : ARENA_R;
 	u64 off = lin - ARENA_BASE;
 
-	(void)ctxt;
-	return plain_on && off < ok && off + bytes <= ok;
+	/* What an x87 instruction does not store is kept of memory alone. */
+	return (plain_on || ctxt->op->exec == op_x87) && off < ok &&
+	       off + bytes <= ok;
 }
 
 static u64 fz_segment_base(struct x86_emulate_ctxt *ctxt, enum x86_seg seg)
@@ -471,13 +501,84 @@ static void fz_set_mmx(struct x86_emulate_ctxt *ctxt, unsigned int index,
 	emmx[index] = val;
 }
 
+/* ---- x87 ------------------------------------------------------------- */
+
+static u8 efx[512] __attribute__((aligned(16)));
+static u8 *x87_code;		/* what fz_x87() runs */
+
+struct fx_head {
+	u16 cw, sw;
+	u8 tags, zero;
+	u16 opcode;
+	u64 ip, dp;
+	u32 mxcsr, mxcsr_mask;
+};
+
+static struct fx_head *fx_head(u8 *fx)
+{
+	return (struct fx_head *)fx;
+}
+
+/* Do not wait for exceptions: FNSTENV, FNSAVE, FNSTCW, FNSTSW, FNINIT, ... */
+static bool x87_waits(u8 opcode, u8 modrm)
+{
+	u8 reg = modrm >> 3 & 7;
+
+	if (modrm >= 0xc0)
+		return !(opcode == 0xdb && modrm >= 0xe0 && modrm <= 0xe4) &&
+		       !(opcode == 0xdf && modrm == 0xe0);
+	return !((opcode == 0xd9 && reg >= 6) || (opcode == 0xdd && reg >= 6));
+}
+
+/* The instruction itself, on the emulator's registers; AH has the flags. */
+static int fz_x87(struct x86_emulate_ctxt *ctxt, u8 opcode, u8 modrm,
+		  void *data, u8 *flags)
+{
+	u8 bytes[] = { 0x9e, opcode, modrm, 0x9f, 0xc3 };
+	u16 ax = *flags << 8;
+
+	if (opcode == 0x0f)
+		;				/* EMMS */
+	else if (opcode == 0xdf && modrm == 0xe0)
+		memcpy(bytes + 1, "\xdd\x3f", 2);	/* FNSTSW (%rdi) */
+	else if (modrm < 0xc0)
+		bytes[2] = (modrm & 0x38) | 7;
+	if (x87_waits(opcode, modrm) && (fx_head(efx)->sw & 0x80))
+		return x86_emul_fault(ctxt, X86_EXC_MF, false, 0);
+	memcpy(x87_code, bytes, sizeof(bytes));
+	__asm__ volatile("fxrstor64 efx\n"
+			 "call *%[code]\n"
+			 "fxsave64 efx\n"
+			 "fninit\n"
+			 "ldmxcsr default_mxcsr"
+			 : "+a"(ax) : [code] "b"(x87_code), "D"(data)
+			 : "memory", "cc", EACH16(XMM_NAME) "st");
+	*flags = ax >> 8;
+	return X86EMUL_OK;
+}
+
+static u32 fz_get_mxcsr(struct x86_emulate_ctxt *ctxt)
+{
+	(void)ctxt;
+	return fx_head(efx)->mxcsr;
+}
+
+static int fz_set_mxcsr(struct x86_emulate_ctxt *ctxt, u32 val)
+{
+	if (val & ~fx_head(efx)->mxcsr_mask)
+		return gp(ctxt, 0);
+	fx_head(efx)->mxcsr = val;
+	return X86EMUL_OK;
+}
+
 static const struct x86_emulate_ops fuzz_ops = {
 	.read = fz_read, .write = fz_write, .fetch = fz_fetch,
 	.cmpxchg = fz_cmpxchg, .probe_write = fz_probe, .plain = fz_plain,
 	.segment_base = fz_segment_base, .get_segment = fz_get_segment,
 	.get_cr = fz_get_cr, .get_xcr = fz_get_xcr, .get_efer = fz_get_efer,
 	.get_vec = fz_get_vec, .set_vec = fz_set_vec,
-	.get_mmx = fz_get_mmx, .set_mmx = fz_set_mmx,
+	.get_mmx = fz_get_mmx, .set_mmx = fz_set_mmx, .x87 = fz_x87,
+	.get_mxcsr = fz_get_mxcsr, .set_mxcsr = fz_set_mxcsr,
 };
 
 /* ---- Random numbers -------------------------------------------------- */
@@ -571,7 +672,10 @@ static const exec_fn not_native[] = {
 	op_int, op_int1, op_int3, op_into, op_iret, op_jmp_far, op_call_far, op_ret_far,
 	op_pop_seg, op_mov_to_seg, op_load_far, op_lar, op_lsl, op_verr,
 	op_verw, op_store_system, op_store_dt, op_smsw, op_cpuid, op_rdtsc,
-	op_rdtscp, op_rdpmc, op_xgetbv, op_hypercall, op_fsgsbase, op_x87,
+	op_rdtscp, op_rdpmc, op_xgetbv, op_hypercall, op_fsgsbase,
+	op_fxsave, op_syscall, op_sysret, op_sysenter,
+	op_sysexit, op_set_ac, op_monitor_mwait, op_rdpid, op_random,
+	op_invpcid,
 };
 
 static bool is_native(const struct leaf *l)
@@ -586,12 +690,13 @@ static bool is_native(const struct leaf *l)
 
 enum feature {
 	F_NONE, F_SSE3, F_SSE41, F_SSE42, F_MOVBE, F_POPCNT, F_LZCNT, F_BMI1,
-	F_BMI2, F_ADX, F_AVX, F_AVX2, F_AVX512, NR_FEATURES,
+	F_BMI2, F_ADX, F_MOVDIRI, F_MOVDIR64B, F_AVX, F_AVX2, F_AVX512,
+	NR_FEATURES,
 };
 
 static const char *const feature_name[NR_FEATURES] = {
 	"", "sse3", "sse4.1", "sse4.2", "movbe", "popcnt", "lzcnt", "bmi1",
-	"bmi2", "adx", "avx", "avx2", "avx512bw+vl",
+	"bmi2", "adx", "movdiri", "movdir64b", "avx", "avx2", "avx512bw+vl",
 };
 
 static bool have[NR_FEATURES], genuine_intel;
@@ -617,6 +722,8 @@ static void detect_features(void)
 	have[F_BMI1] = b >> 3 & 1;
 	have[F_BMI2] = b >> 8 & 1;
 	have[F_ADX] = b >> 19 & 1;
+	have[F_MOVDIRI] = c >> 27 & 1;
+	have[F_MOVDIR64B] = c >> 28 & 1;
 	have[F_AVX2] = have[F_AVX] && (b >> 5 & 1);
 	have[F_AVX512] = have[F_AVX2] && (b >> 16 & b >> 30 & b >> 31 & 1) &&
 			 (xcr0 & XCR0_AVX512) == XCR0_AVX512;
@@ -632,6 +739,7 @@ static const struct { exec_fn exec; enum feature f; } exec_feature[] = {
 	{ op_pdep, F_BMI2 }, { op_mulx, F_BMI2 }, { op_rorx, F_BMI2 },
 	{ op_sarx, F_BMI2 }, { op_shlx, F_BMI2 }, { op_shrx, F_BMI2 },
 	{ op_adcx, F_ADX }, { op_adox, F_ADX },
+	{ op_movdiri, F_MOVDIRI }, { op_movdir64b, F_MOVDIR64B },
 	{ op_movddup, F_SSE3 }, { op_movsldup, F_SSE3 },
 	{ op_movshdup, F_SSE3 }, { op_pextrb, F_SSE41 },
 	{ op_pextrd, F_SSE41 }, { op_pextrw, F_SSE41 },
@@ -891,6 +999,35 @@ static void gen_bytes(struct testcase *t)
 	emit(t, chance(30) ? rnd_value() : rnd(), 8);
 }
 
+static bool uses_fx(const struct x86_opcode *op)
+{
+	return op->exec == op_x87 || op->exec == op_emms ||
+	       op->exec == op_mxcsr;
+}
+
+/* Any registers; a status that goes with the control word. */
+static void gen_fx(void)
+{
+	struct fx_head *h = fx_head(efx);
+	unsigned int n;
+
+	h->cw = 0x40 | (chance(80) ? 0x3f : rnd() & 0x3f) | (rnd() & 0xf00);
+	h->sw = rnd() & 0x7f7f;
+	if (h->sw & ~h->cw & 0x3f)
+		h->sw |= 0x8080;
+	h->tags = rnd();
+	h->opcode = h->ip = h->dp = 0;
+	h->mxcsr = 0x1f80 | (rnd() & 0x603f);
+	for (n = 0; n < 8; n++) {
+		u64 v = rnd_value();
+		u16 e = chance(80) ? 0x3fff + below(64) : rnd();
+
+		memcpy(efx + 32 + 16 * n, &(u64){ v | (u64)chance(90) << 63 }, 8);
+		memcpy(efx + 40 + 16 * n, &e, 2);
+	}
+	memcpy(native.fx, efx, sizeof(efx));
+}
+
 static void gen_state(struct testcase *t)
 {
 	unsigned int n;
@@ -904,7 +1041,8 @@ static void gen_state(struct testcase *t)
 	if (chance(30))
 		t->rflags |= FL_DF;
 	/* #AC for wide vector operands is left to the implementation. */
-	if (chance(3) && !(t->leaf->op->flags & (R_SSE | R_AVX)))
+	if (chance(3) && !(t->leaf->op->flags & (R_SSE | R_AVX)) &&
+	    !uses_fx(t->leaf->op))
 		t->rflags |= FL_AC;
 }
 
@@ -1073,6 +1211,8 @@ static void gen_case(struct testcase *t)
 	} while (!leaf_fits(t->leaf, t->mode == X86_MODE_PROT64));
 	gen_bytes(t);
 	gen_state(t);
+	if (uses_fx(t->leaf->op))
+		gen_fx();
 	t->ip = CODE_IP;
 	if (chance(1))
 		t->ip = PAGE - 1 - below(16);
@@ -1141,6 +1281,7 @@ static int run_emulator(const struct testcase *t, struct x86_emulate_ctxt *c,
 	start_context(t, c);
 	plain_on = rng_state & 0x10000;
 	pf_address = 0;
+	pointers_bytes = 0;
 	rc = x86_decode_insn(c);
 	if (!rc && (rng_state & 0x20000))
 		rc = decode_again(c);
@@ -1218,6 +1359,10 @@ static bool vendor_specific(const struct testcase *t,
 	/* cache line flushes do not read here */
 	if (c->op->exec == op_nop && c->insn.opcode == 0xae && c->insn.has_mem)
 		return true;
+	/* register forms that the SDM's map of x87 opcodes leaves blank */
+	if (c->op->exec == op_x87 && !c->insn.has_mem &&
+	    !(x87_registers[c->insn.opcode & 7] >> (c->insn.modrm & 0x3f) & 1))
+		return true;
 	/* REP and REPNE before LOOPcc */
 	if (c->op->exec == op_loop && c->insn.rep)
 		return true;
@@ -1258,6 +1403,9 @@ static void run_native(const struct testcase *t,
 	native.use_vec = !(flags & (R_SSE | R_AVX)) ? 0 :
 			 have[F_AVX512] ? 2 : have[F_AVX] ? 1 : 0;
 	native.use_mmx = !!(flags & R_MMX);
+	native.use_fx = c->op && uses_fx(c->op);
+	if (native.use_fx)
+		native.use_vec = native.use_mmx = 0;
 	native.ss = t->mode == X86_MODE_PROT16 ? SEL_LDT(LDT_DATA16) :
 						 SEL_DATA;
 	native.target = CODE_BASE + t->ip;
@@ -1424,6 +1572,9 @@ static bool fault_order_open(const struct x86_emulate_ctxt *c,
 		return true;
 	if (!c->op)
 		return false;
+	/* #MF of an earlier instruction; images go to memory in pieces */
+	if (c->op->exec == op_x87)
+		return true;
 	if (c->op->exec == op_call || c->op->exec == op_call_rel ||
 	    c->op->exec == op_enter || c->op->exec == op_popa ||
 	    c->op->exec == op_bound ||
@@ -1432,6 +1583,19 @@ static bool fault_order_open(const struct x86_emulate_ctxt *c,
 		return true;
 	return (c->op->flags & R_ALIGN) && e->vector == X86_EXC_SS &&
 	       n->vector == X86_EXC_GP;
+}
+
+/* All but pointers, which not all processors keep, and vectors. */
+static bool same_fx(void)
+{
+	const struct fx_head *a = fx_head(efx), *b = fx_head(native.fx);
+	unsigned int n;
+
+	for (n = 0; n < 8; n++)
+		if (memcmp(efx + 32 + 16 * n, native.fx + 32 + 16 * n, 10))
+			return false;
+	return a->cw == b->cw && a->sw == b->sw && a->tags == b->tags &&
+	       a->mxcsr == b->mxcsr;
 }
 
 static const char *compare(const struct testcase *t,
@@ -1459,6 +1623,8 @@ static const char *compare(const struct testcase *t,
 		return "register";
 	if ((c->rflags ^ native.rflags) & mask)
 		return "flags";
+	memset(shadow + pointers_at, 0, pointers_bytes);
+	memset(arena + pointers_at, 0, pointers_bytes);
 	if (memcmp(shadow, arena, ARENA_RW)) {
 		if (!e->fault || !leaves_partial_frame(c))
 			return "memory";
@@ -1469,6 +1635,8 @@ static const char *compare(const struct testcase *t,
 		return "vector register";
 	if (native.use_mmx && memcmp(emmx, native.mmx, sizeof(emmx)))
 		return "mmx register";
+	if (native.use_fx && !same_fx())
+		return "x87 state";
 	return NULL;
 }
 
@@ -1549,6 +1717,11 @@ static void set_up(void)
 	resync();
 	mprotect(arena + ARENA_RW, ARENA_R - ARENA_RW, PROT_READ);
 	install_signals();
+	x87_code = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (x87_code == MAP_FAILED)
+		die("mmap");
+	__asm__ volatile("fxsave64 efx" : : : "memory");
 	have_ldt = set_ldt(LDT_CODE16, CODE_BASE, 0xffff, true) &&
 		   set_ldt(LDT_DATA16, SEG16_BASE, 0xffff, false) &&
 		   set_ldt(LDT_ES16, ARENA_BASE, ARENA_RW - 1, false) &&

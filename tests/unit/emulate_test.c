@@ -36,6 +36,11 @@ static struct machine {
 	unsigned int mmio_reads, mmio_writes, reads, writes, pio_items;
 	unsigned int needed, pio_calls;
 	u8 vec[32][64];
+	u64 sysenter_cs, sysenter_esp, sysenter_eip, star, lstar, fmask, aux;
+	u32 cpuid_bits;			/* of each register of each leaf */
+	u8 x87_image[108];		/* as the caller has it */
+	u8 x87_opcode, x87_modrm;
+	struct { u64 type, pcid, lin; } invpcid;
 } m;
 
 static bool overlaps(u64 lin, unsigned int bytes, u64 page)
@@ -260,6 +265,68 @@ static void t_set_vec(struct x86_emulate_ctxt *c, unsigned int index,
 		memset(m.vec[index] + bytes, 0, 64 - bytes);
 }
 
+static u64 *msr_of(u32 msr)
+{
+	switch (msr) {
+	case 0x174: return &m.sysenter_cs;
+	case 0x175: return &m.sysenter_esp;
+	case 0x176: return &m.sysenter_eip;
+	case 0xc0000081: return &m.star;
+	case 0xc0000082: return &m.lstar;
+	case 0xc0000084: return &m.fmask;
+	case 0xc0000103: return &m.aux;
+	default: return NULL;
+	}
+}
+
+static int t_get_msr(struct x86_emulate_ctxt *c, u32 msr, u64 *val)
+{
+	if (!msr_of(msr))
+		return x86_emul_fault(c, X86_EXC_GP, true, 0);
+	*val = *msr_of(msr);
+	return X86EMUL_OK;
+}
+
+static int t_cpuid(struct x86_emulate_ctxt *c, u32 regs[4])
+{
+	(void)c;
+	regs[0] = regs[1] = regs[2] = regs[3] = m.cpuid_bits;
+	return X86EMUL_OK;
+}
+
+static int t_x87(struct x86_emulate_ctxt *c, u8 opcode, u8 modrm, void *data,
+		 u8 *flags)
+{
+	bool load = (modrm >> 3 & 7) == 4;
+	unsigned int bytes = opcode == 0xdd ? 108 : 28;
+
+	(void)c;
+	(void)flags;
+	m.x87_opcode = opcode;
+	m.x87_modrm = modrm;
+	if (data)
+		memcpy(load ? m.x87_image : data, load ? data : m.x87_image,
+		       bytes);
+	return X86EMUL_OK;
+}
+
+static bool t_random(struct x86_emulate_ctxt *c, bool seed, u64 *val)
+{
+	(void)c;
+	*val = 0x1122334455667788;
+	return !seed;
+}
+
+static int t_invpcid(struct x86_emulate_ctxt *c, unsigned int type, u16 pcid,
+		     u64 lin)
+{
+	(void)c;
+	m.invpcid.type = type;
+	m.invpcid.pcid = pcid;
+	m.invpcid.lin = lin;
+	return X86EMUL_OK;
+}
+
 static int t_hlt(struct x86_emulate_ctxt *c)
 {
 	(void)c;
@@ -275,6 +342,8 @@ static const struct x86_emulate_ops test_ops = {
 	.set_dr = t_set_dr, .get_xcr = t_get_xcr, .get_efer = t_get_efer,
 	.pio_in = t_pio_in, .pio_out = t_pio_out,
 	.get_vec = t_get_vec, .set_vec = t_set_vec, .hlt = t_hlt,
+	.get_msr = t_get_msr, .cpuid = t_cpuid, .x87 = t_x87,
+	.random = t_random, .invpcid = t_invpcid,
 };
 
 /* ---- Setting the machine up ------------------------------------------ */
@@ -442,8 +511,8 @@ TEST(legality)
 		{ P64, 0, B("\xc5\xf8\x10\x03"), OK },
 		{ REAL, 0, B("\xc5\xf8\x10\x07"), FAULT(UD) },
 		{ P64, 0, B("\xc5\xf0\x10\x03"), FAULT(UD) },
-		{ P64, 0, B("\x0f\x05"), UNKNOWN },
-		{ P64, 0, B("\xd9\x03"), UNKNOWN },
+		{ P64, 0, B("\x0f\x37"), UNKNOWN },
+		{ P64, 0, B("\x0f\x58\x03"), UNKNOWN },
 		{ P64, 0, B("\xd9\x0b"), FAULT(UD) },
 		{ P64, 0, B("\xd9\xe2"), FAULT(UD) },
 		/* privilege */
@@ -1433,4 +1502,309 @@ TEST(flags_by_privilege)
 	put64(STACK, 0x33202);
 	EQ(RUN("\x9d"), X86EMUL_OK);
 	EQ(m.c.rflags, 0x3202);		/* no VM or RF */
+}
+
+TEST(invpcid)
+{
+	set_mode(P64, 0);
+	m.c.regs[X86_RBX] = DATA;
+	m.c.regs[X86_RCX] = 1;
+	put64(DATA, 5);
+	put64(DATA + 8, 1ull << 50);
+	EQ(RUN("\x66\x0f\x38\x82\x0b"), X86EMUL_FAULT);	/* PCIDE is 0 */
+	EQ(m.c.exception.vector, X86_EXC_GP);
+	m.cr[4] |= 1 << 17;
+	EQ(RUN("\x66\x0f\x38\x82\x0b"), X86EMUL_OK);
+	EQ(m.invpcid.type, 1);
+	EQ(m.invpcid.pcid, 5);
+	m.c.regs[X86_RCX] = 0;
+	EQ(RUN("\x66\x0f\x38\x82\x0b"), X86EMUL_FAULT);
+	m.c.regs[X86_RCX] = 1ull << 32 | 2;
+	EQ(RUN("\x66\x0f\x38\x82\x0b"), X86EMUL_FAULT);
+	m.c.regs[X86_RCX] = 2;
+	put64(DATA, 1 << 12);
+	EQ(RUN("\x66\x0f\x38\x82\x0b"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+	put64(DATA, 0);
+	m.c.cpl = 3;
+	EQ(RUN("\x66\x0f\x38\x82\x0b"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+	m.c.cpl = 0;
+	EQ(RUN("\x66\x0f\x38\x82\xcb"), X86EMUL_FAULT);	/* no memory */
+	EQ(m.c.exception.vector, X86_EXC_UD);
+}
+
+/* ---- Fast system calls ----------------------------------------------- */
+
+static void check_flat(u16 cs, u16 ss, u32 dpl, bool to64)
+{
+	EQ(m.seg[X86_SEG_CS].selector, cs | dpl);
+	EQ(m.seg[X86_SEG_CS].attr, (to64 ? 0xa09b : 0xc09b) | dpl << 5);
+	EQ(m.seg[X86_SEG_CS].base, 0);
+	EQ(m.seg[X86_SEG_CS].limit, 0xffffffff);
+	EQ(m.seg[X86_SEG_SS].selector, ss | dpl);
+	EQ(m.seg[X86_SEG_SS].attr, 0xc093 | dpl << 5);
+	CHECK(m.c.mode_changed);
+}
+
+TEST(sysenter)
+{
+	set_mode(P32, 3);
+	EQ(RUN("\x0f\x34"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+	m.sysenter_cs = 0x10b;
+	m.sysenter_esp = 0x1234567800000042;
+	m.sysenter_eip = 0x1234567800005000;
+	m.c.rflags |= 1 << 9;
+	EQ(RUN("\x0f\x34"), X86EMUL_OK);
+	check_flat(0x108, 0x110, 0, false);
+	EQ(m.c.rip, 0x5000);
+	EQ(m.c.regs[X86_RSP], 0x42);
+	EQ(m.c.rflags, 2);
+	set_mode(P64, 3);
+	m.sysenter_cs = 0x10b;
+	m.sysenter_esp = 0x1234567800000042;
+	m.sysenter_eip = 0x1234567800005000;
+	EQ(RUN("\x0f\x34"), X86EMUL_OK);
+	check_flat(0x108, 0x110, 0, true);
+	EQ(m.c.rip, m.sysenter_eip);
+	EQ(m.c.regs[X86_RSP], m.sysenter_esp);
+	set_mode(V86, 3);
+	m.sysenter_cs = 8;
+	m.sysenter_eip = 0x5000;
+	EQ(RUN("\x0f\x34"), X86EMUL_OK);
+	EQ(m.c.rflags, 2);
+	set_mode(REAL, 0);
+	m.sysenter_cs = 8;
+	EQ(RUN("\x0f\x34"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+}
+
+TEST(sysexit)
+{
+	set_mode(P32, 0);
+	m.c.regs[X86_RCX] = 0x42;
+	m.c.regs[X86_RDX] = 0x5000;
+	EQ(RUN("\x0f\x35"), X86EMUL_FAULT);
+	m.sysenter_cs = 0x108;
+	EQ(RUN("\x0f\x35"), X86EMUL_OK);
+	check_flat(0x118, 0x120, 3, false);
+	EQ(m.c.rip, 0x5000);
+	EQ(m.c.regs[X86_RSP], 0x42);
+	EQ(RUN("\x0f\x35"), X86EMUL_OK);
+	m.c.cpl = 3;
+	EQ(RUN("\x0f\x35"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+	set_mode(P64, 0);
+	m.sysenter_cs = 0x108;
+	m.c.regs[X86_RCX] = 0x42;
+	m.c.regs[X86_RDX] = 0x700000005000;
+	EQ(RUN("\x48\x0f\x35"), X86EMUL_OK);
+	check_flat(0x128, 0x130, 3, true);
+	EQ(m.c.rip, 0x700000005000);
+	m.c.rip = CODE;
+	m.c.regs[X86_RDX] = 1ull << 47;
+	EQ(RUN("\x48\x0f\x35"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+	EQ(RUN("\x0f\x35"), X86EMUL_OK);
+	check_flat(0x118, 0x120, 3, false);
+	EQ(m.c.rip, 0);
+}
+
+TEST(syscall)
+{
+	set_mode(P64, 3);
+	m.star = 0x0023001000000000;
+	m.lstar = 0xffffffff80000000;
+	m.fmask = 1 << 10 | 1;
+	m.c.rflags = 0x403;
+	EQ(RUN("\x0f\x05"), X86EMUL_FAULT);		/* EFER.SCE is 0 */
+	EQ(m.c.exception.vector, X86_EXC_UD);
+	m.efer |= 1;
+	EQ(RUN("\x0f\x05"), X86EMUL_OK);
+	check_flat(0x10, 0x18, 0, true);
+	EQ(m.c.rip, m.lstar);
+	EQ(m.c.rflags, 2);
+	EQ(m.c.regs[X86_RCX], CODE + 2);
+	EQ(m.c.regs[X86_R11], 0x403);
+	set_mode(P32, 3);
+	m.efer = 0x501;
+	EQ(RUN("\x0f\x05"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_UD);
+}
+
+TEST(sysret)
+{
+	set_mode(P64, 0);
+	m.efer |= 1;
+	m.star = 0x0023001000000000;
+	m.c.regs[X86_RCX] = 0x700000005000;
+	m.c.regs[X86_R11] = ~0ull;
+	EQ(RUN("\x48\x0f\x07"), X86EMUL_OK);
+	check_flat(0x30, 0x28, 3, true);
+	EQ(m.c.rip, 0x700000005000);
+	EQ(m.c.rflags, 0x3c7fd7);
+	m.c.rip = CODE;
+	m.c.rflags = 2;
+	m.c.regs[X86_RCX] = 1ull << 47;
+	EQ(RUN("\x48\x0f\x07"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+	m.c.regs[X86_RCX] = 0xffffffff00005000;
+	EQ(RUN("\x0f\x07"), X86EMUL_OK);
+	check_flat(0x20, 0x28, 3, false);
+	EQ(m.c.rip, 0x5000);
+	m.c.rip = CODE;
+	m.c.cpl = 3;
+	m.c.rflags = 2;
+	EQ(RUN("\x0f\x07"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+}
+
+/* ---- What CPUID may lack --------------------------------------------- */
+
+TEST(by_cpuid)
+{
+	static const struct {
+		bool user;
+		const char *bytes;
+		unsigned int n;
+	} t[] = {
+		{ false, B("\x0f\x01\xcb") }, { false, B("\x0f\x01\xca") },
+		{ false, B("\x0f\x01\xc8") }, { false, B("\x0f\x01\xc9") },
+		{ true, B("\xf3\x0f\xc7\xf8") }, { true, B("\x0f\xc7\xf0") },
+		{ true, B("\x0f\xc7\xf8") },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		set_mode(P64, 0);
+		EQ(run(t[i].bytes, t[i].n), X86EMUL_FAULT);
+		EQ(m.c.exception.vector, X86_EXC_UD);
+		m.cpuid_bits = ~0u;
+		EQ(run(t[i].bytes, t[i].n), X86EMUL_OK);
+		m.c.rip = CODE;
+		m.c.cpl = 3;
+		EQ(run(t[i].bytes, t[i].n),
+		   t[i].user ? X86EMUL_OK : X86EMUL_FAULT);
+	}
+	set_mode(P64, 0);
+	m.cpuid_bits = ~0u;
+	m.aux = 77;
+	EQ(RUN("\x0f\x01\xcb"), X86EMUL_OK);
+	EQ(m.c.rflags, 2 | 1 << 18);
+	EQ(RUN("\xf3\x0f\xc7\xf9"), X86EMUL_OK);
+	EQ(m.c.regs[X86_RCX], 77);
+	EQ(RUN("\x48\x0f\xc7\xf1"), X86EMUL_OK);	/* RDRAND */
+	EQ(m.c.regs[X86_RCX], 0x1122334455667788);
+	EQ(m.c.rflags, 3 | 1 << 18);
+	EQ(RUN("\x48\x0f\xc7\xf9"), X86EMUL_OK);	/* RDSEED: nothing */
+	EQ(m.c.regs[X86_RCX], 0);
+	EQ(m.c.rflags, 2 | 1 << 18);
+}
+
+TEST(movdir64b)
+{
+	unsigned int i;
+
+	set_mode(P64, 0);
+	for (i = 0; i < 64; i++)
+		m.mem[DATA + 3 + i] = i;
+	m.c.regs[X86_RBX] = DATA + 3;
+	m.c.regs[X86_RCX] = DATA + 0x140;
+	EQ(RUN("\x66\x0f\x38\xf8\x0b"), X86EMUL_OK);
+	EQ(memcmp(m.mem + DATA + 0x140, m.mem + DATA + 3, 64), 0);
+	m.c.regs[X86_RCX] += 8;
+	EQ(RUN("\x66\x0f\x38\xf8\x0b"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_GP);
+	m.c.regs[X86_RCX] = MMIO;
+	m.writes = 0;
+	EQ(RUN("\x66\x0f\x38\xf8\x0b"), X86EMUL_OK);
+	EQ(m.writes, 1);
+	EQ(m.mmio_writes, 1);
+}
+
+/* ---- Images of the x87 state ----------------------------------------- */
+
+/* "x87 FPU State Image": the forms of one state. */
+static const u32 state_image[] = {
+	0xffff037f, 0xffff3800, 0xffff1234, 0x00045678, 0x06543210,
+	0x000789ab, 0xffff4321,
+};
+/* Pointers are linear; a selector does not come back. */
+static const u32 linear_image[] = {
+	0xffff037f, 0xffff3800, 0xffff1234, 0xffff7778, 0x00007654,
+	0xffffbbbb, 0x0000b000,
+};
+static const u32 linear_state[] = {
+	0xffff037f, 0xffff3800, 0xffff1234, 0x00077778, 0x06540000,
+	0x000bbbbb, 0,
+};
+static const u16 image16[] = {
+	0x037f, 0x3800, 0x1234, 0x5678, 0x3210, 0x89ab, 0x4321,
+};
+static const u32 state16[] = {
+	0x037f, 0x3800, 0x1234, 0x5678, 0x3210, 0x89ab, 0x4321,
+};
+static const u16 linear_image16[] = {
+	0x037f, 0x3800, 0x1234, 0x7778, 0x7654, 0xbbbb, 0xb000,
+};
+static const u32 linear_state16[] = {
+	0x037f, 0x3800, 0x1234, 0x77778, 0x06540000, 0xbbbbb, 0,
+};
+
+static void x87_image(enum x86_emul_mode mode, bool opsize, const void *image,
+		      unsigned int bytes, const u32 *again)
+{
+	char insn[3] = "\x66\xd9\x37";
+	char *start = insn + !opsize;
+	unsigned int n = 2 + opsize, i, registers;
+
+	set_mode(mode, 0);
+	m.c.regs[X86_RBX] = m.c.regs[X86_RDI] = DATA;
+	for (registers = 0; registers < 2; registers++) {
+		for (i = 28; i < 108; i++)
+			m.x87_image[i] = i;
+		memcpy(m.x87_image, state_image, 28);
+		memset(m.mem + DATA, 0xcc, 128);
+		insn[1] = registers ? 0xdd : 0xd9;
+		insn[2] = 0x37;
+		EQ(run(start, n), X86EMUL_OK);
+		EQ(memcmp(m.mem + DATA, image, bytes), 0);
+		for (i = 0; registers && i < 80; i++)
+			EQ(m.mem[DATA + bytes + i], 28 + i);
+		EQ(m.mem[DATA + bytes + 80 * registers], 0xcc);
+		memset(m.x87_image, 0, 108);
+		insn[2] = 0x27;
+		EQ(run(start, n), X86EMUL_OK);
+		EQ(memcmp(m.x87_image, again, 28), 0);
+		for (i = 28; registers && i < 108; i++)
+			EQ(m.x87_image[i], i);
+	}
+}
+
+TEST(x87_images)
+{
+	x87_image(P32, false, state_image, 28, state_image);
+	x87_image(P64, false, state_image, 28, state_image);
+	x87_image(P16, true, state_image, 28, state_image);
+	x87_image(P32, true, image16, 14, state16);
+	x87_image(P16, false, image16, 14, state16);
+	x87_image(REAL, true, linear_image, 28, linear_state);
+	x87_image(V86, true, linear_image, 28, linear_state);
+	x87_image(REAL, false, linear_image16, 14, linear_state16);
+	x87_image(V86, false, linear_image16, 14, linear_state16);
+}
+
+TEST(emms)
+{
+	set_mode(P32, 0);
+	EQ(RUN("\x0f\x77"), X86EMUL_OK);
+	EQ(m.x87_opcode, 0x0f);
+	EQ(m.x87_modrm, 0x77);
+	m.cr[0] |= 8;
+	EQ(RUN("\x0f\x77"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_NM);
+	m.cr[0] |= 4;
+	EQ(RUN("\x0f\x77"), X86EMUL_FAULT);
+	EQ(m.c.exception.vector, X86_EXC_UD);
 }

@@ -2,8 +2,7 @@
 /*
  * What monitors that no distribution packages ask of /dev/kvm, call by call:
  * kvmtool, as it starts a guest in real mode with two processors, and what
- * cloud-hypervisor and crosvm do otherwise. Firecracker has snapshot.c to
- * itself.
+ * cloud-hypervisor and crosvm do otherwise.
  */
 #include <errno.h>
 #include <poll.h>

@@ -5,9 +5,9 @@
  *
  * Whom a message names is asked of a map, which leads from a physical or a
  * logical ID to local APICs without looking at any other. Where the map has no
- * answer (broadcasts; logical IDs that are shared, or in more than one model),
- * every local APIC is asked: message_matches() is the definition, the map its
- * short cut.
+ * answer (broadcasts; logical IDs that are shared, or in more than one model;
+ * IDs that software has written), every local APIC is asked: message_matches()
+ * is the definition, the map its short cut.
  *
  * Locking: kvm->apic_map is RCU, replaced under kvm->apic_map_lock. Delivery
  * runs in any context but NMI, and takes no lock: IRR and what is pending are
@@ -40,6 +40,24 @@ static u32 logical_id(const struct kvm_lapic *apic)
 static bool logical_model_is_flat(const struct kvm_lapic *apic)
 {
 	return apic_get(apic, APIC_DFR) >> 28 == 0xf;
+}
+
+static u32 xapic_id(const struct kvm_lapic *apic)
+{
+	return apic_get(apic, APIC_ID) >> 24;
+}
+
+/* In xAPIC mode software may have changed it, to one that others have too. */
+static bool id_was_written(const struct kvm_lapic *apic)
+{
+	return !READ_ONCE(apic->x2apic) &&
+	       xapic_id(apic) != (u8)apic->vcpu->id;
+}
+
+static bool matches_physical(const struct kvm_lapic *apic, u32 dest)
+{
+	return dest == (id_was_written(apic) ? xapic_id(apic) :
+					       (u32)apic->vcpu->id);
 }
 
 static bool matches_logical(const struct kvm_lapic *apic, u32 dest)
@@ -91,7 +109,7 @@ static bool message_matches(const struct kvm_lapic *apic,
 		return true;
 	if (msg->dest_logical)
 		return matches_logical(apic, msg->dest);
-	return apic->vcpu->id == msg->dest;
+	return matches_physical(apic, msg->dest);
 }
 
 bool kvm_apic_is_dest(struct kvm_vcpu *vcpu, const struct kvm_apic_msg *msg)
@@ -112,6 +130,7 @@ enum logical_model {
 struct kvm_apic_map {
 	struct rcu_head rcu;
 	enum logical_model model;
+	bool ids_written;		/* by_id[] goes by vCPUs' IDs alone */
 	struct kvm_lapic *logical[64];	/* flat: by bit; cluster: 4 for each */
 	u32 size;
 	struct kvm_lapic *by_id[];
@@ -171,6 +190,8 @@ static bool find_set(const struct kvm_apic_map *map,
 		return false;
 	if (msg->dest_logical)
 		return logical_set(map, msg->dest, set);
+	if (unlikely(map->ids_written))
+		return false;
 	set_from_ids(map, msg->dest, 1, set);
 	return true;
 }
@@ -214,6 +235,7 @@ static void add_to_map(struct kvm_apic_map *map, struct kvm_lapic *apic,
 	if (!apic->hw_enabled)
 		return;
 	map->by_id[apic->vcpu->id] = apic;
+	map->ids_written |= id_was_written(apic);
 	/* None yet, as after reset: nothing logical reaches it. */
 	if (!logical_id(apic))
 		return;

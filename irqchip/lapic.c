@@ -280,7 +280,12 @@ static u32 x2apic_ldr(u32 id)
 	return id >> 4 << 16 | BIT(id & 0xf);
 }
 
-/* The ID is the vCPU's, and read-only, as on all processors with x2APIC. */
+/* "... the ability of software to modify the APIC ID is model specific." */
+static bool id_is_writable(const struct kvm_lapic *apic)
+{
+	return !apic->x2apic && !guest_cpu_has(apic->vcpu, KVM_CPUF_X2APIC);
+}
+
 static void load_id(struct kvm_lapic *apic)
 {
 	u32 id = apic->vcpu->id;
@@ -363,14 +368,18 @@ static void state_replaced(struct kvm_lapic *apic)
 		backend->apic_reload(apic->vcpu);
 }
 
+/* INIT: "... except the APIC ID and arbitration ID registers". */
 void kvm_lapic_reset(struct kvm_vcpu *vcpu, bool init)
 {
 	struct kvm_lapic *apic = vcpu->apic;
+	u32 id = apic_get(apic, APIC_ID);
 	u64 base = vcpu->msr.apic_base;
 
 	apic->hw_enabled = base & MSR_IA32_APICBASE_ENABLE;
 	apic->x2apic = base & X2APIC_ENABLE;
 	reset_registers(apic);
+	if (init && id_is_writable(apic))
+		apic_set(apic, APIC_ID, id);
 	state_replaced(apic);
 	if (!init)
 		WRITE_ONCE(apic->events, 0);
@@ -408,7 +417,10 @@ void kvm_apic_base_changed(struct kvm_vcpu *vcpu, u64 old)
 
 static void write_id(struct kvm_lapic *apic, u32 offset, u32 old)
 {
-	load_id(apic);
+	if (!id_is_writable(apic))
+		load_id(apic);
+	else if (apic_get(apic, APIC_ID) != old)
+		apic_map_changed(apic);
 }
 
 static void write_tpr(struct kvm_lapic *apic, u32 offset, u32 old)
@@ -539,7 +551,7 @@ struct apic_reg {
 #define ROWS(first)	[(first) >> 4 ... ((first) >> 4) + APIC_NR_WORDS - 1]
 
 static const struct apic_reg apic_regs[APIC_REG_ROWS] = {
-	ROW(APIC_ID)		= { RO, 0, 0, write_id },
+	ROW(APIC_ID)		= { XR | XW | MR, 0xff000000, 0, write_id },
 	ROW(APIC_LVR)		= { RO },
 	ROW(APIC_TASKPRI)	= { RW, 0xff, 0, write_tpr },
 	ROW(APIC_ARBPRI)	= { XR },
@@ -857,7 +869,7 @@ int kvm_get_lapic(struct kvm_vcpu *vcpu, struct kvm_lapic_state *s)
 	return 0;
 }
 
-/* The ID of an x2APIC decides who it is; in xAPIC mode it is ours to know. */
+/* The ID of an x2APIC is who it is; an xAPIC's may have been written. */
 static bool id_valid(const struct kvm_lapic *apic, struct kvm_lapic_state *s)
 {
 	u32 id = *(u32 *)user_reg(s, APIC_ID);
@@ -881,7 +893,8 @@ static void sanitise(struct kvm_lapic *apic)
 	apic_set(apic, APIC_DFR, apic_get(apic, APIC_DFR) | 0x0fffffff);
 	apic_set(apic, APIC_LVR, version(apic));
 	drop_directed_eoi(apic);
-	load_id(apic);
+	if (!id_is_writable(apic))
+		load_id(apic);
 	note_timer(apic);
 }
 

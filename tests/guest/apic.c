@@ -709,6 +709,96 @@ static u64 g_cpuid_edx(u64 leaf, u64 unused)
 	return out[3];
 }
 
+/*
+ * "... the ability of software to modify the APIC ID is processor model
+ * specific": a model without x2APIC has it. Two may then be of one name.
+ */
+static struct vm *old_model_vm(int n)
+{
+	without_x2apic = true;
+	return remote_vm(false, n);
+}
+
+static u32 xapic_id(struct vcpu *v)
+{
+	return remote_apic_read(v, APIC_ID) >> 24;
+}
+
+static void rename_apic(struct vcpu *v, u32 id)
+{
+	remote_apic_write(v, APIC_ID, id << 24);
+	EQ(xapic_id(v), id);
+}
+
+/* A bit for each vCPU that has got what the first one sent. */
+static u32 who_gets(struct vm *vm, u32 dest)
+{
+	u32 got = 0;
+	int i;
+
+	remote_icr(vm->vcpus[0], dest, ICR_ASSERT | 0x51);
+	for (i = 0; i < vm->nr_vcpus; i++)
+		got |= (u32)!!remote_window(vm->vcpus[i]) << i;
+	return got;
+}
+
+TEST(id_written)
+{
+	struct vm *vm = old_model_vm(3);
+	struct vcpu *v = vm->vcpus[1];
+	struct kvm_lapic_state s;
+
+	EQ(who_gets(vm, 1), 2);
+	rename_apic(v, 0x40);
+	EQ(who_gets(vm, 0x40), 2);
+	EQ(who_gets(vm, 1), 0);
+	EQ(who_gets(vm, 2), 4);
+	get_lapic(v, &s);
+	EQ(LAPIC_REG(&s, APIC_ID), 0x40u << 24);
+	LAPIC_REG(&s, APIC_ID) = 0x41u << 24;
+	set_lapic(v, &s);
+	EQ(who_gets(vm, 0x41), 2);
+	/* Off and on is a reset. */
+	EQ(remote_wrmsr(v, MSR_APIC_BASE, APIC_DEFAULT_BASE), VEC_NONE);
+	EQ(remote_wrmsr(v, MSR_APIC_BASE, APIC_DEFAULT_BASE | XAPIC),
+	   VEC_NONE);
+	EQ(xapic_id(v), 1);
+	remote_apic_write(v, APIC_SVR, SVR_ENABLED | VEC_SPURIOUS);
+	EQ(who_gets(vm, 1), 2);
+	vm_free(vm);
+}
+
+TEST(id_shared)
+{
+	struct vm *vm = old_model_vm(3);
+	u32 id;
+
+	if (kvm_in_tree())
+		skip("in-tree 6.1 knows one processor by an ID");
+	for (id = 0; id < 255; id += 51) {
+		rename_apic(vm->vcpus[0], id);
+		rename_apic(vm->vcpus[1], id);
+		row(who_gets(vm, id) == 3, "ID %u", id);
+	}
+	rename_apic(vm->vcpus[0], 0);
+	EQ(who_gets(vm, 204), 2);
+	rename_apic(vm->vcpus[1], 1);
+	EQ(who_gets(vm, 1), 2);
+	vm_free(vm);
+}
+
+/* INIT leaves the ID alone. */
+TEST(id_after_init)
+{
+	struct vm *vm = old_model_vm(2);
+
+	rename_apic(vm->vcpus[1], 7);
+	remote_icr(vm->vcpus[0], 7, ICR_INIT | ICR_ASSERT);
+	EQ(get_mp_state(vm->vcpus[1]), KVM_MP_STATE_INIT_RECEIVED);
+	EQ(lapic_reg(vm->vcpus[1], APIC_ID), 7u << 24);
+	vm_free(vm);
+}
+
 /* Off by the MSR: no CPUID bit, no page; on again: as after reset. */
 TEST(globally_disabled)
 {

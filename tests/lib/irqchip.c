@@ -13,6 +13,7 @@
 struct percpu percpu[MAX_CPU_ID];
 bool guest_x2apic;
 u64 guest_apic_base = APIC_DEFAULT_BASE;
+bool without_x2apic;
 
 #ifdef __x86_64__
 
@@ -200,6 +201,8 @@ static struct kvm_cpuid2 *apic_cpuid(int id)
 			e->ebx = (e->ebx & 0xffffff) | (u32)id << 24;
 			if (has_cap(KVM_CAP_TSC_DEADLINE_TIMER))
 				e->ecx |= BIT(24);
+			if (without_x2apic)
+				e->ecx &= ~(u32)BIT(21);
 		} else if (e->function == 0xb) {
 			e->edx = id;
 		}

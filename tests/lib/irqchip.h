@@ -113,6 +113,8 @@ extern struct percpu percpu[MAX_CPU_ID];
 /* Host: VMs and vCPUs. */
 struct vm *vm_irqchip(void);
 struct vm *vm_split(u32 pins);
+/* Set: vCPUs are of a model without x2APIC. */
+extern bool without_x2apic;
 struct vcpu *vcpu_apic(struct vm *vm, int id);
 struct vcpu *remote_vcpu(struct vm *vm, int id);
 void remote_prepare(struct vcpu *v, void (*entry)(void));

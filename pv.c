@@ -452,8 +452,7 @@ static long send_ipi(struct kvm_vcpu *vcpu, const u64 *arg)
 		.mode = ICR_MODE(icr),
 	};
 
-	if ((msg.mode != KVM_DELIVER_FIXED || msg.vector < 16) &&
-	    msg.mode != KVM_DELIVER_NMI)
+	if (msg.mode != KVM_DELIVER_FIXED && msg.mode != KVM_DELIVER_NMI)
 		return -KVM_EINVAL;
 	return kvm_apic_deliver_ids(vcpu->kvm, &msg, first, arg[0]) +
 	       kvm_apic_deliver_ids(vcpu->kvm, &msg, first + width, arg[1]);

@@ -179,6 +179,23 @@ BOTH_MODES(send_ipi)
 	vm_free(vm);
 }
 
+/* To nobody is no error whatever it is; to somebody it is as any other. */
+TEST(send_ipi_illegal_vector)
+{
+	struct vm *vm;
+
+	NEED(PV_SEND_IPI);
+	vm = remote_vm(true, 2);
+	EQ(send(vm, 0xffffffff, 0, 0xffffffff, 0), 0);
+	if (kvm_in_tree())
+		skip("in-tree never sets a bit of the ESR");
+	EQ(send(vm, 2, 0, 0, 3), 1);
+	EQ(remote_window(vm->vcpus[1]), 0);
+	remote_apic_write(vm->vcpus[1], APIC_ESR, 0);
+	EQ(remote_apic_read(vm->vcpus[1], APIC_ESR), 0x40);
+	vm_free(vm);
+}
+
 /* ---- end of interrupt --------------------------------------------------- */
 
 enum eoi_way { TAKE_OFFER, IGNORE_OFFER };

@@ -5,10 +5,11 @@
  *
  * A channel's registers are kept as the monitor gets and sets them, in struct
  * kvm_pit_channel_state. Nothing counts: a count and the output follow from
- * the time since the count was loaded. A count written while another is being
- * counted takes its place at once, in modes 2 and 3 too. Channel 0's output
- * has an hrtimer that raises the interrupt; its gate is high for good, so that
- * modes 1 and 5, which a gate triggers, never start there.
+ * the time since the count was loaded. A count that waits for the end of the
+ * period, or for the gate, is in `next` and no part of that state: the monitor
+ * gets it as if it were loaded. Channel 0's output has an hrtimer that raises
+ * the interrupt; its gate is high for good, so that modes 1 and 5, which a gate
+ * triggers, never start there.
  *
  * Reinjection: guests that count ticks must get each of them. A tick that
  * comes before the last one was acknowledged then waits for that. With the
@@ -64,11 +65,19 @@ enum { RW_NONE, RW_LSB, RW_MSB, RW_WORD0, RW_WORD1 };
 /* The host is not to be interrupted more often: ticks then come in bunches. */
 #define MIN_INTERVAL_NS	(200 * NSEC_PER_USEC)
 
+/* A count that was written and is to be loaded into the counter later. */
+struct pit_next {
+	u32 count;		/* 0: there is none */
+	s64 at;			/* KTIME_MAX: when the gate rises */
+	s64 load_time;		/* as if it had been loaded then, see there */
+};
+
 struct kvm_pit {
 	struct kvm *kvm;
 	struct mutex lock;
 	struct kvm_pit_channel_state channel[CHANNELS];
-	bool null_count[CHANNELS];	/* programmed, and no count yet */
+	struct pit_next next[CHANNELS];
+	bool null_count[CHANNELS];	/* programmed, and none loaded yet */
 	s64 gate_fell;			/* channel 2; 0: its gate is high */
 	u32 flags;			/* KVM_PIT_FLAGS_* */
 	bool has_speaker;
@@ -192,12 +201,17 @@ static u32 modulus(const struct kvm_pit_channel_state *c)
 	return c->bcd ? 10000 : 0x10000;
 }
 
-/* The count as a number: 0 stands for the largest, which is one more. */
-static u32 ticks_of(const struct kvm_pit_channel_state *c)
+/* A count as a number: 0 stands for the largest, which is one more. */
+static u32 to_ticks(const struct kvm_pit_channel_state *c, u32 count)
 {
-	u32 n = c->bcd ? bcd_to_number(c->count) : c->count & 0xffff;
+	u32 n = c->bcd ? bcd_to_number(count) : count & 0xffff;
 
 	return n ?: modulus(c);
+}
+
+static u32 ticks_of(const struct kvm_pit_channel_state *c)
+{
+	return to_ticks(c, c->count);
 }
 
 static u64 ticks_to_ns(u64 ticks)
@@ -205,17 +219,33 @@ static u64 ticks_to_ns(u64 ticks)
 	return mul_u64_u32_div(ticks, NSEC_PER_SEC, PIT_TICK_RATE);
 }
 
-/* Since the count was loaded. */
-static u64 elapsed(const struct kvm_pit *pit, int n)
+/* Behind a low gate time stands still. */
+static s64 channel_now(const struct kvm_pit *pit, int n)
 {
-	s64 now = n == SPEAKER && pit->gate_fell ? pit->gate_fell :
-						   ktime_get();
-	s64 ns = now - pit->channel[n].count_load_time;
+	return n == SPEAKER && pit->gate_fell ? pit->gate_fell : ktime_get();
+}
 
+static void load_next(struct kvm_pit *pit, int n, s64 load_time)
+{
+	pit->channel[n].count = pit->next[n].count;
+	pit->channel[n].count_load_time = load_time;
+	pit->next[n].count = 0;
+	pit->null_count[n] = false;
+}
+
+/* Since the count was loaded. */
+static u64 elapsed(struct kvm_pit *pit, int n)
+{
+	const struct pit_next *next = &pit->next[n];
+	s64 now = channel_now(pit, n), ns;
+
+	if (next->count && now >= next->at)
+		load_next(pit, n, next->load_time);
+	ns = now - pit->channel[n].count_load_time;
 	return ns > 0 ? mul_u64_u32_div(ns, PIT_TICK_RATE, NSEC_PER_SEC) : 0;
 }
 
-static u16 current_count(const struct kvm_pit *pit, int n)
+static u16 current_count(struct kvm_pit *pit, int n)
 {
 	const struct kvm_pit_channel_state *c = &pit->channel[n];
 	u64 gone = elapsed(pit, n);
@@ -237,15 +267,17 @@ static u16 current_count(const struct kvm_pit *pit, int n)
 	return c->bcd ? number_to_bcd(now) : now;
 }
 
-static bool output(const struct kvm_pit *pit, int n)
+/* Before the first count it is low in mode 0, and high in all others. */
+static bool output(struct kvm_pit *pit, int n)
 {
 	const struct kvm_pit_channel_state *c = &pit->channel[n];
 	u64 gone = elapsed(pit, n);
 	u32 ticks = ticks_of(c);
 
+	if (pit->null_count[n])
+		return c->mode;
 	switch (c->mode) {
 	case 0:
-		return !pit->null_count[n] && gone >= ticks;
 	case 1:
 		return gone >= ticks;
 	case 2:
@@ -270,28 +302,45 @@ static void set_interval(struct kvm_pit *pit, u64 period)
 	pit->interval = period * pit->ticks_per_interval;
 }
 
-/* The next end of a period, or the only one, which may have passed. */
+/*
+ * When the first interval ends, from which on there is one after the other. Of
+ * a count that waits, the first tick is when the last period of its
+ * predecessor ends.
+ */
+static s64 first_interval(const struct kvm_pit *pit, u64 period)
+{
+	const struct pit_next *next = &pit->next[0];
+	s64 first = pit->channel[0].count_load_time + period, late;
+
+	if (next->count)
+		first = next->load_time < next->at ? next->load_time + period :
+						     next->at;
+	first += pit->interval - period;
+	late = ktime_get() - first;
+	if (late > 0)
+		first += (div64_u64(late, pit->interval) + 1) * pit->interval;
+	return first;
+}
+
 static void program_timer(struct kvm_pit *pit)
 {
 	const struct kvm_pit_channel_state *c = &pit->channel[0];
-	u64 period = ticks_to_ns(ticks_of(c));
-	s64 first = c->count_load_time, late;
+	u64 period = ticks_to_ns(to_ticks(c, pit->next[0].count ?: c->count));
+	s64 first;
 
 	hrtimer_cancel(&pit->timer);
 	if (pit->null_count[0] || (pit->flags & KVM_PIT_FLAGS_HPET_LEGACY))
 		return;
 	if (periodic(c)) {
 		set_interval(pit, period);
-		period = pit->interval;
-		late = ktime_get() - first;
-		if (late > 0)
-			first += div64_u64(late, period) * period;
+		first = first_interval(pit, period);
 	} else if (c->mode == 0 || c->mode == 4) {
 		pit->interval = 0;
+		first = c->count_load_time + period;
 	} else {
 		return;
 	}
-	hrtimer_start(&pit->timer, first + period, HRTIMER_MODE_ABS);
+	hrtimer_start(&pit->timer, first, HRTIMER_MODE_ABS);
 }
 
 /* In modes 1 and 5 counting begins when the gate rises. */
@@ -300,21 +349,66 @@ static bool gate_triggers(const struct kvm_pit_channel_state *c)
 	return c->mode == 1 || c->mode == 5;
 }
 
-static void load_count(struct kvm_pit *pit, int n, u16 count)
+/*
+ * "Writing a new count while counting does not affect the current counting
+ * sequence." It ends with the period in mode 2, with half of one in mode 3. A
+ * square wave that goes on with its low half is one that began with the high
+ * half of the new count, which is the longer one where the count is odd.
+ */
+static void load_after_period(struct kvm_pit *pit, int n, u32 count)
 {
-	struct kvm_pit_channel_state *c = &pit->channel[n];
+	const struct kvm_pit_channel_state *c = &pit->channel[n];
+	u64 gone = elapsed(pit, n), left;
+	u32 ticks = ticks_of(c), ahead = 0;
 
-	c->count = count ?: 0x10000;
-	pit->null_count[n] = false;
-	if (!gate_triggers(c)) {
-		c->count_load_time = ktime_get();
-		if (n == SPEAKER && pit->gate_fell)
-			pit->gate_fell = c->count_load_time;
+	left = ticks - do_div(gone, ticks);
+	if (c->mode == 3 && left > ticks / 2) {
+		left -= ticks / 2;
+		ahead = (to_ticks(c, count) + 1) / 2;
 	}
-	if (!n) {
-		program_timer(pit);
+	pit->next[n].count = count;
+	pit->next[n].at = channel_now(pit, n) + ticks_to_ns(left);
+	pit->next[n].load_time = pit->next[n].at - ticks_to_ns(ahead);
+}
+
+/* The next tick of the counter's clock is near enough to be now. */
+static void load_now(struct kvm_pit *pit, int n, u32 count)
+{
+	s64 now = ktime_get();
+
+	pit->next[n].count = count;
+	load_next(pit, n, now);
+	if (n == SPEAKER && pit->gate_fell)
+		pit->gate_fell = now;
+}
+
+static void load_count(struct kvm_pit *pit, int n, u16 value)
+{
+	const struct kvm_pit_channel_state *c = &pit->channel[n];
+	u32 count = value ?: 0x10000;
+	bool waits = true;
+
+	if (gate_triggers(c))
+		pit->next[n] = (struct pit_next) { count, .at = KTIME_MAX };
+	else if (periodic(c) && !pit->null_count[n])
+		load_after_period(pit, n, count);
+	else
+		waits = false;
+	if (!waits)
+		load_now(pit, n, count);
+	if (n)
+		return;
+	program_timer(pit);
+	if (!waits)
 		kvm_pit_rearm(pit);
-	}
+}
+
+/* "Writing the first byte disables counting." */
+static void stop_counting(struct kvm_pit *pit, int n)
+{
+	pit->null_count[n] = true;
+	if (!n)
+		program_timer(pit);
 }
 
 static void gate_rises(struct kvm_pit *pit)
@@ -325,6 +419,8 @@ static void gate_rises(struct kvm_pit *pit)
 	/* Modes 0 and 4 go on where they were; the others start over. */
 	if (c->mode == 0 || c->mode == 4)
 		c->count_load_time += now - pit->gate_fell;
+	else if (pit->next[SPEAKER].count)
+		load_next(pit, SPEAKER, now);
 	else
 		c->count_load_time = now;
 	pit->gate_fell = 0;
@@ -367,7 +463,7 @@ static void latch_status(struct kvm_pit *pit, int n)
 		c->status |= CONTROL_BCD;
 	if (output(pit, n))
 		c->status |= STATUS_OUT;
-	if (pit->null_count[n])
+	if (pit->null_count[n] || pit->next[n].count)
 		c->status |= STATUS_NULL_COUNT;
 	c->status_latched = 1;
 }
@@ -400,6 +496,7 @@ static void program_channel(struct kvm_pit *pit, int n, u8 val)
 	if (c->mode > 5)
 		c->mode &= 3;
 	c->bcd = val & CONTROL_BCD;
+	pit->next[n].count = 0;
 	pit->null_count[n] = true;
 	if (!n)
 		program_timer(pit);
@@ -431,6 +528,8 @@ static void write_counter(struct kvm_pit *pit, int n, u8 val)
 	case RW_WORD0:
 		c->write_latch = val;
 		c->write_state = RW_WORD1;
+		if (c->mode == 0)
+			stop_counting(pit, n);
 		break;
 	case RW_WORD1:
 		c->write_state = RW_WORD0;
@@ -539,15 +638,30 @@ static struct kvm_pit *find_pit(struct kvm *kvm)
 	return smp_load_acquire(&kvm->pit);
 }
 
+static void save_channel(const struct kvm_pit *pit, int n,
+			 struct kvm_pit_channel_state *to)
+{
+	const struct pit_next *next = &pit->next[n];
+
+	*to = pit->channel[n];
+	if (!next->count)
+		return;
+	to->count = next->count;
+	if (next->at != KTIME_MAX)
+		to->count_load_time = next->load_time;
+}
+
 int kvm_get_pit(struct kvm *kvm, struct kvm_pit_state2 *state)
 {
 	struct kvm_pit *pit = find_pit(kvm);
+	int n;
 
 	if (!pit)
 		return -ENXIO;
 	*state = (struct kvm_pit_state2) { };
 	mutex_lock(&pit->lock);
-	memcpy(state->channels, pit->channel, sizeof(pit->channel));
+	for (n = 0; n < CHANNELS; n++)
+		save_channel(pit, n, &state->channels[n]);
 	state->flags = pit->flags;
 	mutex_unlock(&pit->lock);
 	return 0;
@@ -570,6 +684,7 @@ static void load_channel(struct kvm_pit *pit, int n,
 	/* Of a time to come, or on another machine's clock, nothing is known. */
 	if (c->count_load_time < 0 || c->count_load_time > now)
 		c->count_load_time = now;
+	pit->next[n].count = 0;
 	pit->null_count[n] = false;
 	if (n == SPEAKER)
 		pit->gate_fell = c->gate || gate_triggers(c) ? 0 : now;

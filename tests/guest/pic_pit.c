@@ -766,6 +766,224 @@ TEST(one_shot)
 	vm_free(v->vm);
 }
 
+/* A count that is written while another one is counted, and when it counts. */
+
+static u32 status_of(struct vcpu *v, u32 counter)
+{
+	remote_out(v, CONTROL, 0xe0 | 2 << counter);
+	return remote_in(v, COUNTER + counter);
+}
+
+#define NULL_COUNT	0x40
+#define OUT_HIGH	0x80
+#define TICKS_OF_MS(n)	((n) * PIT_HZ / 1000)
+
+static void write_count(struct vcpu *v, u32 counter, u32 value)
+{
+	remote_out(v, COUNTER + counter, value);
+	remote_out(v, COUNTER + counter, value >> 8);
+}
+
+static void need_deferred_counts(void)
+{
+	if (kvm_in_tree())
+		skip("in-tree loads every count at once");
+}
+
+/* "... the new count will be loaded at the end of the current cycle." */
+TEST(new_count_waits_mode_2)
+{
+	struct vcpu *v = start_pit(0);
+
+	need_deferred_counts();
+	program(v, 0, 2, TICKS_OF_MS(20));
+	EQ(status_of(v, 0) & NULL_COUNT, 0);
+	write_count(v, 0, TICKS_OF_MS(50));
+	EQ(status_of(v, 0) & NULL_COUNT, NULL_COUNT);
+	CHECK(latched(v, 0) <= TICKS_OF_MS(20));
+	usleep(22000);
+	EQ(status_of(v, 0) & NULL_COUNT, 0);
+	CHECK(latched(v, 0) > TICKS_OF_MS(20));
+	/* The control word starts anew; what waited is forgotten. */
+	write_count(v, 0, TICKS_OF_MS(10));
+	program(v, 0, 2, TICKS_OF_MS(40));
+	EQ(status_of(v, 0) & NULL_COUNT, 0);
+	CHECK(latched(v, 0) > TICKS_OF_MS(20));
+	vm_free(v->vm);
+}
+
+/* In mode 3 half a period is the end; each half counts down by twos. */
+TEST(new_count_waits_mode_3)
+{
+	struct vcpu *v = start_pit(KVM_PIT_SPEAKER_DUMMY);
+
+	need_deferred_counts();
+	remote_out(v, SPEAKER, 1);
+	program(v, 2, 3, TICKS_OF_MS(40));
+	write_count(v, 2, TICKS_OF_MS(54));
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), NULL_COUNT | OUT_HIGH);
+	usleep(21000);
+	/* The low half, 27 ms of it. */
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), 0);
+	CHECK(latched(v, 2) > TICKS_OF_MS(40));
+	usleep(27000);
+	EQ(status_of(v, 2) & OUT_HIGH, OUT_HIGH);
+	vm_free(v->vm);
+}
+
+/* 11 ticks: the first ends a period of 50 ms, the others last 4 ms. */
+static void ticks_across_new_count(u32 mode, u64 want_us)
+{
+	struct vcpu *v = start_pit(0);
+	u64 us;
+
+	need_deferred_counts();
+	program(v, 0, mode, TICKS_OF_MS(50));
+	write_count(v, 0, TICKS_OF_MS(4));
+	us = remote(v, g_ticks, 11, 0) * 1000 /
+	     WORKS(ioctl(v->fd, KVM_GET_TSC_KHZ, 0));
+	note("11 ticks in %llu us", us);
+	CHECK(us > want_us - 3000 && us < want_us + 2000);
+	vm_free(v->vm);
+}
+
+TEST(ticks_across_new_count_mode_2)
+{
+	ticks_across_new_count(2, 90000);
+}
+
+/* Half of the old period, and half of a new one. */
+TEST(ticks_across_new_count_mode_3)
+{
+	ticks_across_new_count(3, 67000);
+}
+
+/* Modes 0 and 4 take it with the next clock. */
+TEST(new_count_at_once)
+{
+	static const u32 modes[] = { 0, 4 };
+	struct vcpu *v = start_pit(0);
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		program(v, 0, modes[i], TICKS_OF_MS(10));
+		write_count(v, 0, TICKS_OF_MS(50));
+		row(latched(v, 0) > TICKS_OF_MS(20), "mode %u", modes[i]);
+		row(!(status_of(v, 0) & NULL_COUNT), "mode %u: loaded",
+		    modes[i]);
+	}
+	/* "Writing the first byte disables counting." */
+	if (kvm_in_tree())
+		skip("in-tree goes on counting");
+	log_clear(v);
+	program(v, 0, 0, TICKS_OF_MS(4));
+	remote_out(v, COUNTER, 0);
+	EQ(status_of(v, 0) & OUT_HIGH, 0);
+	usleep(8000);
+	EQ(remote_window(v), 0);
+	EQ(status_of(v, 0) & OUT_HIGH, 0);
+	remote_out(v, COUNTER, 0x10);		/* 3.4 ms */
+	usleep(8000);
+	EQ(remote_window(v), 1);
+	vm_free(v->vm);
+}
+
+/* Modes 1 and 5 begin when the gate rises, and again when it does again. */
+TEST(gate_triggers)
+{
+	struct vcpu *v = start_pit(KVM_PIT_SPEAKER_DUMMY);
+
+	need_deferred_counts();
+	remote_out(v, SPEAKER, 0);
+	program(v, 2, 1, TICKS_OF_MS(20));
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), NULL_COUNT | OUT_HIGH);
+	usleep(21000);
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), NULL_COUNT | OUT_HIGH);
+	remote_out(v, SPEAKER, 1);
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), 0);
+	/* The one-shot that is out goes by the old count. */
+	write_count(v, 2, TICKS_OF_MS(50));
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), NULL_COUNT);
+	remote_out(v, SPEAKER, 0);		/* has no effect */
+	usleep(21000);
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), NULL_COUNT | OUT_HIGH);
+	remote_out(v, SPEAKER, 1);
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), 0);
+	CHECK(latched(v, 2) > TICKS_OF_MS(20));
+	/* The strobe of mode 5 is one clock long: high, before and after. */
+	program(v, 2, 5, TICKS_OF_MS(4));
+	EQ(status_of(v, 2) & OUT_HIGH, OUT_HIGH);
+	remote_out(v, SPEAKER, 0);
+	remote_out(v, SPEAKER, 1);
+	EQ(status_of(v, 2) & (NULL_COUNT | OUT_HIGH), OUT_HIGH);
+	CHECK(latched(v, 2) <= TICKS_OF_MS(4));
+	vm_free(v->vm);
+}
+
+/* A low gate stops modes 0 and 4, and resets 2 and 3 with their output high. */
+TEST(gate_stops)
+{
+	static const u32 modes[] = { 0, 2, 3, 4 };
+	struct vcpu *v = start_pit(KVM_PIT_SPEAKER_DUMMY);
+	u32 i, first;
+
+	if (kvm_in_tree())
+		skip("in-tree's counters do not stop");
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		remote_out(v, SPEAKER, 1);
+		program(v, 2, modes[i], TICKS_OF_MS(30));
+		usleep(5000);
+		remote_out(v, SPEAKER, 0);
+		first = latched(v, 2);
+		usleep(5000);
+		row(latched(v, 2) == first, "mode %u: stands still", modes[i]);
+		row(!(status_of(v, 2) & OUT_HIGH) == !modes[i],
+		    "mode %u: output", modes[i]);
+		remote_out(v, SPEAKER, 1);
+		if (modes[i] == 0 || modes[i] == 4)
+			row(latched(v, 2) <= first, "mode %u: on", modes[i]);
+		else
+			row(latched(v, 2) > first, "mode %u: anew", modes[i]);
+	}
+	vm_free(v->vm);
+}
+
+static u32 from_bcd(u32 bcd)
+{
+	return (bcd >> 12) * 1000 + (bcd >> 8 & 15) * 100 +
+	       (bcd >> 4 & 15) * 10 + (bcd & 15);
+}
+
+static bool is_bcd(u32 v)
+{
+	return (v & 15) < 10 && (v >> 4 & 15) < 10 && (v >> 8 & 15) < 10 &&
+	       v >> 12 < 10;
+}
+
+/* Four decades; 0 stands for 10,000. */
+TEST(decimal)
+{
+	struct vcpu *v = start_pit(0);
+	u32 i, count, last = 10000;
+
+	if (kvm_in_tree())
+		skip("in-tree counts in binary");
+	remote_out(v, CONTROL, LSB_MSB | 0 << 1 | 1);
+	write_count(v, 0, 0);			/* 8.4 ms */
+	EQ(status_of(v, 0) & 0x3f, LSB_MSB | 1);
+	for (i = 0; i < 20; i++) {
+		count = latched(v, 0);
+		row(is_bcd(count), "%x is decimal", count);
+		if (from_bcd(count) > last)
+			break;
+		last = from_bcd(count);
+	}
+	usleep(10000);
+	EQ(status_of(v, 0) & OUT_HIGH, OUT_HIGH);
+	EQ(remote_window(v), 1);
+	vm_free(v->vm);
+}
+
 /*
  * Ticks that the guest was not there for. With reinjection (the default) it
  * gets them afterwards, one for each acknowledgement; without, they are lost.

@@ -620,6 +620,24 @@ BOTH_MODES(illegal_vector_sent)
 	vm_free(v->vm);
 }
 
+/* From outside, or of the local vector table. */
+BOTH_MODES(illegal_vector_received)
+{
+	struct vcpu *v = one(x2);
+	u32 vector;
+
+	need_esr();
+	for (vector = 0; vector < 16; vector++) {
+		signal_msi(v->vm, APIC_DEFAULT_BASE, vector);
+		row(read_esr(v) == ESR_RECEIVE_VECTOR, "message %u", vector);
+		remote_apic_write(v, APIC_LVT_TIMER, vector);
+		remote_apic_write(v, APIC_TMICT, 1);
+		EQ(remote_window(v), 0);
+		row(read_esr(v) == ESR_RECEIVE_VECTOR, "timer %u", vector);
+	}
+	vm_free(v->vm);
+}
+
 BOTH_MODES(error_interrupt)
 {
 	struct vcpu *v = one(x2);

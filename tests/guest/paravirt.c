@@ -59,6 +59,87 @@ TEST(hypercalls)
 	guest_run(g_calls);
 }
 
+/*
+ * AMD's instruction is replaced by this processor's. Where the guest may not
+ * write to its code it is left, and works nevertheless.
+ */
+#define VMMCALL_RET	0xc3d9010fu
+
+static s64 g_vmmcall(u64 at, u64 nr)
+{
+	s64 result;
+	u32 vector;
+
+	vector = TRY("call *%[at]", OUTS("=a"(result)), "a"(nr), "b"(0),
+		     "c"(0), "d"(0), "S"(0), [at] "r"(at) : "memory");
+	return vector == VEC_NONE ? result : -1;
+}
+
+static void g_vmmcall_read_only(void)
+{
+	write_cr0(read_cr0() | CR0_WP);
+	G_EQ(g_vmmcall(REMAPPED, KVM_HC_VAPIC_POLL_IRQ), 0);
+	G_EQ(g_vmmcall(REMAPPED, 1000), -KVM_ENOSYS);
+	G_EQ(*(volatile u32 *)REMAPPED, VMMCALL_RET);
+	/* All other undefined instructions are. */
+	G_EQ(TRY("ud2", NO_OUTS, "i"(0)), VEC_UD);
+	G_EQ(TRY(".byte 0x0f, 0x01, 0xda", NO_OUTS, "i"(0)), VEC_UD);
+}
+
+TEST(hypercall_of_amd_in_read_only_code)
+{
+	struct vcpu *v;
+
+	if (kvm_in_tree())
+		skip("in-tree raises #PF for its write");
+	v = guest_start(g_vmmcall_read_only);
+	RAM(v->vm, PAGE_A, u32) = VMMCALL_RET;
+	map_page(v->vm, REMAPPED, PAGE_A, PT_P);
+	vcpu_done(v);
+	vm_free(v->vm);
+}
+
+/* The next instruction would be beyond the last canonical address. */
+#define LAST_PAGE	0x7ffffffff000ull
+
+static void g_last_hypercall(void)
+{
+	u64 at = LAST_PAGE + 0xffd, nr = 1000;
+
+	G_EQ(TRY("jmp *%[at]", OUTS("+a"(nr)), [at] "r"(at) : "memory"),
+	     VEC_GP);
+	G_EQ(trap.rip, LAST_PAGE + 0x1000);
+}
+
+/* Three tables, one entry in each, the last. */
+static void map_last_page(struct vm *vm, u64 pa)
+{
+	u64 table = PAGE_B, *entry = &RAM(vm, G_PML4 + 255 * 8, u64);
+	int level;
+
+	for (level = 0; level < 3; level++, table += 4096) {
+		*entry = table | PT_P | PT_W;
+		entry = &RAM(vm, table + 511 * 8, u64);
+	}
+	*entry = pa | PT_P | PT_W;
+}
+
+TEST(hypercall_before_the_hole)
+{
+	static const u8 third[] = { 0xc1, 0xd9 };
+	struct vcpu *v;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(third); i++) {
+		v = guest_start(g_last_hypercall);
+		RAM(v->vm, PAGE_A + 0xffd, u16) = (u16)VMMCALL_RET;
+		RAM(v->vm, PAGE_A + 0xfff, u8) = third[i];
+		map_last_page(v->vm, PAGE_A);
+		vcpu_done(v);
+		vm_free(v->vm);
+	}
+}
+
 /* Outside of 64-bit mode registers are 32 bits wide, the result's too. */
 CODE(code_vmcall, 32,
      "mov $1, %eax; vmcall; test %eax, %eax; jnz 1f;"

@@ -204,6 +204,9 @@ static int copy_request(void *request, size_t size, void __user *user,
 		return -EFAULT;
 	if (*user_size < size)
 		return -EINVAL;
+	/* What is behind the end is looked at, byte by byte. */
+	if (*user_size > PAGE_SIZE)
+		return -E2BIG;
 	return copy_struct_from_user(request, size, user, *user_size);
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
  * kvm_vmcs.h - for monitors: a vCPU's VMCS, and why its last entry failed.
- * Documentation/vmcs.rst tells how to use it.
+ * Documentation/observing.rst tells how to use it.
  *
  * KVM_CHECK_EXTENSION(KVM_CAP_VMCS) returns the version of what is in here; 0:
  * there is nothing of it. Structures begin with their size as the caller knows
  * it, and may grow at the end: what the module does not know must be zero, or
- * it refuses with -E2BIG. -EINVAL: shorter than in version 1.
+ * it refuses with -E2BIG, as it does what is longer than a page. -EINVAL:
+ * shorter than in version 1.
  */
 #ifndef _KVM_VMCS_H
 #define _KVM_VMCS_H

@@ -520,8 +520,8 @@ static bool entry_matches(const struct kvm_cpuid_entry2 *e, u32 leaf, u32 index)
 }
 
 /* NULL: the monitor gave no such entry. The first of several counts. */
-struct kvm_cpuid_entry2 *kvm_find_cpuid(struct kvm_vcpu *vcpu, u32 leaf,
-					u32 index)
+static __always_inline struct kvm_cpuid_entry2 *
+find_entry(struct kvm_vcpu *vcpu, u32 leaf, u32 index)
 {
 	unsigned int i = 0, end = vcpu->nr_cpuid;
 
@@ -535,6 +535,12 @@ struct kvm_cpuid_entry2 *kvm_find_cpuid(struct kvm_vcpu *vcpu, u32 leaf,
 		if (entry_matches(&vcpu->cpuid[i], leaf, index))
 			return &vcpu->cpuid[i];
 	return NULL;
+}
+
+struct kvm_cpuid_entry2 *kvm_find_cpuid(struct kvm_vcpu *vcpu, u32 leaf,
+					u32 index)
+{
+	return find_entry(vcpu, leaf, index);
 }
 
 static void build_map(struct kvm_vcpu *vcpu)
@@ -609,7 +615,7 @@ static noinline void cpuid_no_entry(struct kvm_vcpu *vcpu, u32 *eax, u32 *ebx,
 
 void kvm_cpuid(struct kvm_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
-	const struct kvm_cpuid_entry2 *e = kvm_find_cpuid(vcpu, *eax, *ecx);
+	const struct kvm_cpuid_entry2 *e = find_entry(vcpu, *eax, *ecx);
 
 	if (unlikely(!e)) {
 		cpuid_no_entry(vcpu, eax, ebx, ecx, edx);
@@ -619,6 +625,33 @@ void kvm_cpuid(struct kvm_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 	*ebx = e->ebx;
 	*ecx = e->ecx;
 	*edx = e->edx;
+}
+
+static noinline void execute_no_entry(struct kvm_vcpu *vcpu)
+{
+	u32 eax = vcpu->regs[VCPU_RAX], ecx = vcpu->regs[VCPU_RCX];
+	u32 ebx, edx;
+
+	cpuid_no_entry(vcpu, &eax, &ebx, &ecx, &edx);
+	vcpu->regs[VCPU_RAX] = eax;
+	vcpu->regs[VCPU_RBX] = ebx;
+	vcpu->regs[VCPU_RCX] = ecx;
+	vcpu->regs[VCPU_RDX] = edx;
+}
+
+void kvm_execute_cpuid(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e =
+		find_entry(vcpu, vcpu->regs[VCPU_RAX], vcpu->regs[VCPU_RCX]);
+
+	if (unlikely(!e)) {
+		execute_no_entry(vcpu);
+		return;
+	}
+	vcpu->regs[VCPU_RAX] = e->eax;
+	vcpu->regs[VCPU_RBX] = e->ebx;
+	vcpu->regs[VCPU_RCX] = e->ecx;
+	vcpu->regs[VCPU_RDX] = e->edx;
 }
 
 /* ---- bits that follow other registers ----------------------------------- */

@@ -1033,6 +1033,8 @@ struct kvm_cpuid_entry2 *kvm_find_cpuid(struct kvm_vcpu *vcpu, u32 leaf,
 					u32 index);
 /* CPUID as the guest executes it, out-of-range rules included. */
 void kvm_cpuid(struct kvm_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+/* On the registers of the vCPU; RIP stays. */
+void kvm_execute_cpuid(struct kvm_vcpu *vcpu);
 /* CR4, XCR0, XSS or APIC base changed: refresh the leaves that show them. */
 void kvm_update_cpuid_runtime(struct kvm_vcpu *vcpu);
 

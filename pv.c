@@ -530,7 +530,6 @@ static bool hypercall(struct kvm_vcpu *vcpu, bool may_sleep)
 		return false;
 	else
 		r = make_call(vcpu, call, wide);
-	vcpu->stat.hypercalls++;
 	kvm_reg_write(vcpu, VCPU_RAX, wide ? (u64)r : (u32)r);
 	return true;
 }

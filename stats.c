@@ -51,6 +51,9 @@ static const struct counter counters[] = {
 	{ #field, offsetof(struct kvm_vcpu_stats, field), kind, true },
 	KVM_VM_STATS(VM_COUNTER)
 	KVM_VCPU_STATS(VCPU_COUNTER)
+	/* Each is an exit, and counted as that, but for one that is emulated. */
+	{ "hypercalls", offsetof(struct kvm_vcpu_stats,
+				 exit[EXIT_REASON_VMCALL]), COUNT, true },
 };
 
 #define for_each_counter(c)						\

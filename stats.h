@@ -24,7 +24,7 @@
  */
 #define KVM_VCPU_STATS(X)						\
 	X(exits, COUNT, "VM exits: the sum of those by reason")		\
-	X(fast_exits, COUNT, "VM exits handled with interrupts off")	\
+	X(slow_exits, COUNT, "VM exits that were not handled at once")	\
 	X(pf_taken, COUNT, "page faults on the driver's tables")	\
 	X(pf_fixed, COUNT, "page faults that mapped a page")		\
 	X(pf_guest, COUNT, "page faults passed on to the guest")	\
@@ -51,7 +51,6 @@
 	X(insn_emulation, COUNT, "instructions emulated")		\
 	X(insn_emulation_fail, COUNT, "instructions the emulator does not know") \
 	X(async_pf, COUNT, "page faults that a guest need not wait for") \
-	X(hypercalls, COUNT, "hypercalls")				\
 	X(irq_injections, COUNT, "interrupts injected")			\
 	X(nmi_injections, COUNT, "NMIs injected")			\
 	X(exceptions, COUNT, "exceptions injected")

@@ -28,7 +28,15 @@
 
 /* ---- the life of an exit ------------------------------------------------ */
 
-TRACE_EVENT(kvm_entry,
+/*
+ * Those that the backend's inner loop fires. It has one branch for all of them
+ * together, not one for each, so it is told when somebody begins to look at
+ * one, and when he ends.
+ */
+int vmx_trace_begin(void);
+void vmx_trace_end(void);
+
+TRACE_EVENT_FN(kvm_entry,
 	TP_PROTO(struct kvm_vcpu *vcpu),
 	TP_ARGS(vcpu),
 	TP_STRUCT__entry(
@@ -39,10 +47,11 @@ TRACE_EVENT(kvm_entry,
 		__entry->vcpu_id = vcpu->id;
 		__entry->rip = kvm_rip_read(vcpu);
 	),
-	TP_printk("vcpu %u rip 0x%lx", __entry->vcpu_id, __entry->rip)
+	TP_printk("vcpu %u rip 0x%lx", __entry->vcpu_id, __entry->rip),
+	vmx_trace_begin, vmx_trace_end
 );
 
-TRACE_EVENT(kvm_exit,
+TRACE_EVENT_FN(kvm_exit,
 	TP_PROTO(struct kvm_vcpu *vcpu),
 	TP_ARGS(vcpu),
 	TP_STRUCT__entry(
@@ -76,7 +85,8 @@ TRACE_EVENT(kvm_exit,
 		  __entry->exit_reason & EXIT_REASON_ENTRY_FAILED ?
 			" (entry failed)" : "",
 		  __entry->guest_rip, __entry->info1, __entry->info2,
-		  __entry->intr_info, __entry->error_code)
+		  __entry->intr_info, __entry->error_code),
+	vmx_trace_begin, vmx_trace_end
 );
 
 TRACE_EVENT(kvm_userspace_exit,
@@ -107,7 +117,7 @@ TRACE_EVENT(kvm_fpu,
 
 /* ---- what the guest did ------------------------------------------------- */
 
-TRACE_EVENT(kvm_hypercall,
+TRACE_EVENT_FN(kvm_hypercall,
 	TP_PROTO(const unsigned long *regs),
 	TP_ARGS(regs),
 	TP_STRUCT__entry(
@@ -126,7 +136,8 @@ TRACE_EVENT(kvm_hypercall,
 	),
 	TP_printk("nr 0x%lx a0 0x%lx a1 0x%lx a2 0x%lx a3 0x%lx",
 		  __entry->nr, __entry->a0, __entry->a1, __entry->a2,
-		  __entry->a3)
+		  __entry->a3),
+	vmx_trace_begin, vmx_trace_end
 );
 
 /* Of `count` items the first. */
@@ -198,7 +209,7 @@ TRACE_EVENT(kvm_fast_mmio,
 	TP_printk("fast mmio at gpa 0x%llx", __entry->gpa)
 );
 
-TRACE_EVENT(kvm_cpuid,
+TRACE_EVENT_FN(kvm_cpuid,
 	TP_PROTO(u32 function, u32 index, u32 eax, u32 ebx, u32 ecx, u32 edx),
 	TP_ARGS(function, index, eax, ebx, ecx, edx),
 	TP_STRUCT__entry(
@@ -219,10 +230,11 @@ TRACE_EVENT(kvm_cpuid,
 	),
 	TP_printk("func %x idx %x rax %lx rbx %lx rcx %lx rdx %lx",
 		  __entry->function, __entry->index, __entry->rax,
-		  __entry->rbx, __entry->rcx, __entry->rdx)
+		  __entry->rbx, __entry->rcx, __entry->rdx),
+	vmx_trace_begin, vmx_trace_end
 );
 
-TRACE_EVENT(kvm_msr,
+TRACE_EVENT_FN(kvm_msr,
 	TP_PROTO(bool write, u32 ecx, u64 data, bool exception),
 	TP_ARGS(write, ecx, data, exception),
 	TP_STRUCT__entry(
@@ -239,10 +251,11 @@ TRACE_EVENT(kvm_msr,
 	),
 	TP_printk("msr_%s %x = 0x%llx%s",
 		  __entry->write ? "write" : "read", __entry->ecx,
-		  __entry->data, __entry->exception ? " (#GP)" : "")
+		  __entry->data, __entry->exception ? " (#GP)" : ""),
+	vmx_trace_begin, vmx_trace_end
 );
 
-TRACE_EVENT(kvm_cr,
+TRACE_EVENT_FN(kvm_cr,
 	TP_PROTO(bool write, unsigned int cr, unsigned long val),
 	TP_ARGS(write, cr, val),
 	TP_STRUCT__entry(
@@ -256,7 +269,8 @@ TRACE_EVENT(kvm_cr,
 		__entry->val = val;
 	),
 	TP_printk("cr_%s %x = 0x%lx", __entry->rw ? "write" : "read",
-		  __entry->cr, __entry->val)
+		  __entry->cr, __entry->val),
+	vmx_trace_begin, vmx_trace_end
 );
 
 TRACE_EVENT(kvm_page_fault,

@@ -526,10 +526,19 @@ static void cache_pdptrs(struct kvm_vcpu *vcpu)
 	vcpu->mmu.pdptrs[3] = vmcs_read64(GUEST_PDPTE3);
 }
 
+static __always_inline void cache_rflags(struct vcpu_vmx *vmx)
+{
+	unsigned long rflags = vmcs_readl(GUEST_RFLAGS);
+
+	if (unlikely(vmx->single_step))
+		rflags &= ~(unsigned long)X86_EFLAGS_TF;
+	if (unlikely(vmx->vm86))
+		rflags = (rflags & ~VM86_FLAGS) | vmx->iopl;
+	vmx->rflags = rflags;
+}
+
 static void vmx_cache_reg(struct kvm_vcpu *vcpu, enum kvm_reg reg)
 {
-	struct vcpu_vmx *vmx = to_vmx(vcpu);
-
 	switch ((int)reg) {
 	case VCPU_RSP:
 		vcpu->regs[VCPU_RSP] = vmcs_readl(GUEST_RSP);
@@ -538,11 +547,7 @@ static void vmx_cache_reg(struct kvm_vcpu *vcpu, enum kvm_reg reg)
 		vcpu->regs[VCPU_RIP] = vmcs_readl(GUEST_RIP);
 		break;
 	case VCPU_RFLAGS:
-		vmx->rflags = vmcs_readl(GUEST_RFLAGS);
-		if (unlikely(vmx->single_step))
-			vmx->rflags &= ~(unsigned long)X86_EFLAGS_TF;
-		if (unlikely(vmx->vm86))
-			vmx->rflags = (vmx->rflags & ~VM86_FLAGS) | vmx->iopl;
+		cache_rflags(to_vmx(vcpu));
 		break;
 	case VCPU_CR0:
 		vcpu->cr0 &= ~vcpu->cr0_guest_owned;
@@ -584,6 +589,8 @@ static __always_inline void write_dirty_regs(struct kvm_vcpu *vcpu)
 	vcpu->regs_dirty = 0;
 	if (dirty & BIT(VCPU_RIP))
 		vmcs_writel(GUEST_RIP, vcpu->regs[VCPU_RIP]);
+	if (likely(!(dirty & REGS_IN_VMCS & ~BIT(VCPU_RIP))))
+		return;
 	if (dirty & BIT(VCPU_RSP))
 		vmcs_writel(GUEST_RSP, vcpu->regs[VCPU_RSP]);
 	if ((dirty & BIT(VCPU_CR3)) && cr3_is_guests(vcpu))
@@ -1679,11 +1686,11 @@ static bool guest_uses_pkru(struct kvm_vcpu *vcpu)
 }
 
 /* Into the guest and back; only what noinstr code may do. */
-static noinstr void enter_and_exit(struct vcpu_vmx *vmx)
+static noinstr void enter_and_exit(struct vcpu_vmx *vmx, bool again)
 {
 	struct kvm_vcpu *vcpu = &vmx->vcpu;
 
-	guest_state_enter_irqoff();
+	guest_state_enter_irqoff(again);
 	if (vcpu->cr2 != native_read_cr2())
 		native_write_cr2(vcpu->cr2);
 	vmx_spec_ctrl_guest(vcpu);
@@ -1723,9 +1730,85 @@ static __always_inline void perf_switch(struct vcpu_vmx *vmx)
 	vmcs_write32(VM_EXIT_MSR_LOAD_COUNT, n);
 }
 
-static bool fast_exit(struct vcpu_vmx *vmx);
-/* What was to be injected is, or IDT_VECTORING_INFO says that it is not. */
+/* Somebody looks at tracepoints of the inner loop. */
+static DEFINE_STATIC_KEY_FALSE(vmx_traced);
+
+int vmx_trace_begin(void)
+{
+	static_branch_inc(&vmx_traced);
+	static_branch_inc(&vmx_entry_work);
+	return 0;
+}
+
+void vmx_trace_end(void)
+{
+	static_branch_dec(&vmx_traced);
+	static_branch_dec(&vmx_entry_work);
+}
+
+static noinline void entry_work(struct kvm_vcpu *vcpu, bool again)
+{
+	trace_kvm_entry(vcpu);
+	vmx_mitigations_enter(again);
+}
+
+/*
+ * The event that was to be injected has gone in, and the processor has cleared
+ * the field's valid bit. IDT_VECTORING_INFO may still say that it came back.
+ */
+static __always_inline void note_entry(struct vcpu_vmx *vmx)
+{
+	struct kvm_events *ev = &vmx->vcpu.ev;
+
+	vmx->vmcs.launched = true;
+	if (vmx->event_in_entry) {
+		vmx->event_in_entry = false;
+		ev->exception.injected = false;
+		ev->interrupt.injected = false;
+		ev->nmi_injected = false;
+	}
+}
+
 static void recover_events(struct vcpu_vmx *vmx);
+
+/*
+ * An exit reason with flags. An entry that fails late leaves the launch state
+ * alone, and the event that was to be injected where it was.
+ */
+static noinline void unusual_exit(struct vcpu_vmx *vmx)
+{
+	vmx->vcpu.stat.exit[vmx->exit_reason % KVM_STAT_EXITS]++;
+	trace_kvm_exit(&vmx->vcpu);
+	if (vmx->exit_reason & EXIT_REASON_ENTRY_FAILED)
+		return;
+	note_entry(vmx);
+	recover_events(vmx);
+}
+
+static __always_inline bool fast_exit(struct vcpu_vmx *vmx,
+				      unsigned long reason, const bool traced);
+
+static noinline bool traced_exit(struct vcpu_vmx *vmx)
+{
+	trace_kvm_exit(&vmx->vcpu);
+	return fast_exit(vmx, vmx->exit_reason, true);
+}
+
+/* True: the exit is dealt with, and the guest may go on at once. */
+static __always_inline bool after_exit(struct vcpu_vmx *vmx)
+{
+	unsigned long reason = vmread(VM_EXIT_REASON);
+
+	vmx->exit_reason = reason;
+	if (unlikely(reason >= KVM_STAT_EXITS)) {
+		unusual_exit(vmx);
+		return false;
+	}
+	vmx->vcpu.stat.exit[reason]++;
+	note_entry(vmx);
+	return static_branch_unlikely(&vmx_traced) ? traced_exit(vmx) :
+						     fast_exit(vmx, reason, false);
+}
 
 static void vmx_run(struct kvm_vcpu *vcpu)
 {
@@ -1756,22 +1839,14 @@ static void vmx_run(struct kvm_vcpu *vcpu)
 		if (vmx->apic_entry)
 			vmx_apic_enter(vmx);
 		write_dirty_regs(vcpu);
-		trace_kvm_entry(vcpu);
-		vmx_mitigations_enter(again);
+		if (static_branch_unlikely(&vmx_entry_work))
+			entry_work(vcpu, again);
+		enter_and_exit(vmx, again);
 		again = true;
-		enter_and_exit(vmx);
 		vcpu->regs_avail = ~(u32)REGS_IN_VMCS;
 		vmx->exit_cached = 0;
-		if (unlikely(vmx->entry_error))
-			break;
-		vmx->exit_reason = vmcs_read32(VM_EXIT_REASON);
-		vcpu->stat.exit[vmx->exit_reason % KVM_STAT_EXITS]++;
-		/* An entry that fails late leaves the launch state alone. */
-		vmx->vmcs.launched |= !(vmx->exit_reason &
-					EXIT_REASON_ENTRY_FAILED);
-		trace_kvm_exit(vcpu);
-		recover_events(vmx);
-	} while (fast_exit(vmx));
+		vmx->idt_vectoring = 0;
+	} while (likely(!vmx->entry_error) && after_exit(vmx));
 	host_debugctl_restore(debugctl);
 	compat_guest_has_run();
 	if (unlikely(vmx->pml_on))
@@ -1899,20 +1974,9 @@ static void requeue_event(struct vcpu_vmx *vmx, u32 info)
 	}
 }
 
+/* What went in may have come back. */
 static void recover_events(struct vcpu_vmx *vmx)
 {
-	struct kvm_events *ev = &vmx->vcpu.ev;
-
-	vmx->idt_vectoring = 0;
-	if (unlikely(vmx->exit_reason & EXIT_REASON_ENTRY_FAILED))
-		return;
-	if (vmx->event_in_entry) {
-		/* The processor has cleared the field's valid bit. */
-		vmx->event_in_entry = false;
-		ev->exception.injected = false;
-		ev->interrupt.injected = false;
-		ev->nmi_injected = false;
-	}
 	if (!can_interrupt_delivery(vmx->exit_reason))
 		return;
 	vmx->idt_vectoring = vmcs_read32(IDT_VECTORING_INFO);
@@ -1931,15 +1995,24 @@ static void recover_events(struct vcpu_vmx *vmx)
 static __always_inline bool skip(struct vcpu_vmx *vmx)
 {
 	struct kvm_vcpu *vcpu = &vmx->vcpu;
-	unsigned long rip = kvm_rip_read(vcpu) + vmcs_read32(VM_EXIT_INSN_LEN);
-	unsigned long rflags = vmx_get_rflags(vcpu);
-	u32 state = vmcs_read32(GUEST_INTERRUPTIBILITY);
+	unsigned long rip, old, rflags;
+	u32 state;
 
+	if (!(vcpu->regs_avail & BIT(VCPU_RIP)))
+		vcpu->regs[VCPU_RIP] = vmcs_readl(GUEST_RIP);
+	if (!(vcpu->regs_avail & BIT(VCPU_RFLAGS)))
+		cache_rflags(vmx);
+	vcpu->regs_avail |= BIT(VCPU_RIP) | BIT(VCPU_RFLAGS);
+	rflags = vmx->rflags;
+	old = vcpu->regs[VCPU_RIP];
+	rip = old + vmcs_read32(VM_EXIT_INSN_LEN);
 	/* IP and EIP wrap where the code segment is not 64-bit. */
-	if (unlikely((rip ^ vcpu->regs[VCPU_RIP]) >> 31) &&
-	    !is_64bit_mode(vcpu))
+	if (unlikely((rip ^ old) >> 31) && !is_64bit_mode(vcpu))
 		rip = (u32)rip;
-	kvm_rip_write(vcpu, rip);
+	/* Rarely does it change again before the next entry. */
+	vcpu->regs[VCPU_RIP] = rip;
+	vmcs_writel(GUEST_RIP, rip);
+	state = vmcs_read32(GUEST_INTERRUPTIBILITY);
 	if (state & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))
 		vmcs_write32(GUEST_INTERRUPTIBILITY, state &
 			     ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
@@ -1984,21 +2057,16 @@ static u64 edx_eax(struct kvm_vcpu *vcpu)
 	return (u32)vcpu->regs[VCPU_RAX] | vcpu->regs[VCPU_RDX] << 32;
 }
 
-static void do_cpuid(struct kvm_vcpu *vcpu)
+/* Once more, and before: it has no side effects. */
+static void trace_cpuid(struct kvm_vcpu *vcpu)
 {
-	u32 eax = vcpu->regs[VCPU_RAX], ecx = vcpu->regs[VCPU_RCX];
-	u32 ebx, edx;
+	const u32 leaf = vcpu->regs[VCPU_RAX], index = vcpu->regs[VCPU_RCX];
+	u32 eax = leaf, ebx, ecx = index, edx;
 
 	kvm_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
-	trace_kvm_cpuid(vcpu->regs[VCPU_RAX], vcpu->regs[VCPU_RCX], eax, ebx,
-			ecx, edx);
-	vcpu->regs[VCPU_RAX] = eax;
-	vcpu->regs[VCPU_RBX] = ebx;
-	vcpu->regs[VCPU_RCX] = ecx;
-	vcpu->regs[VCPU_RDX] = edx;
+	trace_kvm_cpuid(leaf, index, eax, ebx, ecx, edx);
 }
 
-/* False: #GP. */
 static void set_edx_eax(struct kvm_vcpu *vcpu, u64 data)
 {
 	vcpu->regs[VCPU_RAX] = lower_32_bits(data);
@@ -2006,13 +2074,14 @@ static void set_edx_eax(struct kvm_vcpu *vcpu, u64 data)
 }
 
 /* 0, or why not: KVM_MSR_INVALID ... */
-static int do_rdmsr(struct kvm_vcpu *vcpu)
+static __always_inline int do_rdmsr(struct kvm_vcpu *vcpu, const bool traced)
 {
 	u32 index = vcpu->regs[VCPU_RCX];
 	u64 data = 0;
 	int r = kvm_guest_get_msr(vcpu, index, &data);
 
-	trace_kvm_msr(false, index, data, r);
+	if (traced)
+		trace_kvm_msr(false, index, data, r);
 	if (likely(!r))
 		set_edx_eax(vcpu, data);
 	return r;
@@ -2022,12 +2091,13 @@ static int do_rdmsr(struct kvm_vcpu *vcpu)
  * The same. EFER and XSS are not for here: the one may change the root, the
  * other is switched by vmx_run().
  */
-static int do_wrmsr(struct kvm_vcpu *vcpu)
+static __always_inline int do_wrmsr(struct kvm_vcpu *vcpu, const bool traced)
 {
 	u32 index = vcpu->regs[VCPU_RCX];
 	int r = kvm_guest_set_msr(vcpu, index, edx_eax(vcpu));
 
-	trace_kvm_msr(true, index, edx_eax(vcpu), r);
+	if (traced)
+		trace_kvm_msr(true, index, edx_eax(vcpu), r);
 	/* With ignore_msrs it may be a register that there is not. */
 	if (unlikely(index == MSR_IA32_SPEC_CTRL) && kvm_caps.spec_ctrl && !r)
 		pass_spec_ctrl(to_vmx(vcpu));
@@ -2051,7 +2121,8 @@ static unsigned long mov_operand(struct kvm_vcpu *vcpu, int gpr)
 }
 
 /* A switch between tables that are all known. */
-static bool do_mov_to_cr3(struct kvm_vcpu *vcpu, unsigned long cr3)
+static bool do_mov_to_cr3(struct kvm_vcpu *vcpu, unsigned long cr3,
+			  const bool traced)
 {
 	hpa_t root;
 
@@ -2061,7 +2132,8 @@ static bool do_mov_to_cr3(struct kvm_vcpu *vcpu, unsigned long cr3)
 	if ((cr3 & vcpu->reserved_gpa_bits) ||
 	    !kvm_mmu_try_new_cr3(vcpu, cr3, &root))
 		return false;
-	trace_kvm_cr(true, 3, cr3);
+	if (traced)
+		trace_kvm_cr(true, 3, cr3);
 	vcpu->cr3 = cr3;
 	vcpu->regs_avail |= BIT(VCPU_CR3);
 	vmcs_writel(GUEST_CR3, root);
@@ -2071,7 +2143,7 @@ static bool do_mov_to_cr3(struct kvm_vcpu *vcpu, unsigned long cr3)
 }
 
 /* CR3, without EPT: a guest may use it twice for each system call. */
-static bool do_mov_cr3(struct vcpu_vmx *vmx)
+static __always_inline bool do_mov_cr3(struct vcpu_vmx *vmx, const bool traced)
 {
 	const unsigned long qual = exit_qualification(vmx);
 	const int type = QUAL_CR_TYPE(qual);
@@ -2081,10 +2153,11 @@ static bool do_mov_cr3(struct vcpu_vmx *vmx)
 	if (kvm_caps.ept || QUAL_CR_NUMBER(qual) != 3 || !is_long_mode(vcpu))
 		return false;
 	if (type == CR_TYPE_MOV_TO)
-		return do_mov_to_cr3(vcpu, mov_operand(vcpu, gpr));
+		return do_mov_to_cr3(vcpu, mov_operand(vcpu, gpr), traced);
 	if (type != CR_TYPE_MOV_FROM)
 		return false;
-	trace_kvm_cr(false, 3, vcpu->cr3);
+	if (traced)
+		trace_kvm_cr(false, 3, vcpu->cr3);
 	kvm_reg_write(vcpu, gpr, vcpu->cr3);
 	return true;
 }
@@ -2153,35 +2226,39 @@ static bool fast_msr_refused(struct vcpu_vmx *vmx, int r)
  * once. An interrupt that comes meanwhile is pending, and makes the next entry
  * exit at once.
  */
-static bool fast_exit(struct vcpu_vmx *vmx)
+static __always_inline bool fast_exit(struct vcpu_vmx *vmx,
+				      unsigned long reason, const bool traced)
 {
 	struct kvm_vcpu *vcpu = &vmx->vcpu;
 	bool stepped = false;
 	int r;
 
-	switch (vmx->exit_reason) {
+	switch (reason) {
 	case EXIT_REASON_CPUID:
-		do_cpuid(vcpu);
+		if (traced)
+			trace_cpuid(vcpu);
+		kvm_execute_cpuid(vcpu);
 		break;
 	case EXIT_REASON_MSR_READ:
-		r = do_rdmsr(vcpu);
+		r = do_rdmsr(vcpu, traced);
 		if (r)
 			return fast_msr_refused(vmx, r);
 		break;
 	case EXIT_REASON_MSR_WRITE:
 		if (unlikely(wrmsr_is_slow(vcpu)))
 			return false;
-		r = do_wrmsr(vcpu);
+		r = do_wrmsr(vcpu, traced);
 		if (r)
 			return fast_msr_refused(vmx, r);
 		break;
 	case EXIT_REASON_VMCALL:
-		trace_kvm_hypercall(vcpu->regs);
+		if (traced)
+			trace_kvm_hypercall(vcpu->regs);
 		if (!kvm_hypercall_fast(vcpu))
 			return false;
 		break;
 	case EXIT_REASON_CR_ACCESS:
-		if (!do_mov_cr3(vmx))
+		if (!do_mov_cr3(vmx, traced))
 			return false;
 		break;
 	case EXIT_REASON_INVLPG:
@@ -2193,18 +2270,19 @@ static bool fast_exit(struct vcpu_vmx *vmx)
 			return false;
 		break;
 	case EXIT_REASON_EPT_MISCONFIG:
+		recover_events(vmx);
 		if (likely(!vcpu->kvm->ioeventfds) ||
 		    !do_write_to_ioeventfd(vmx))
 			return false;
 		break;
 	default:
+		recover_events(vmx);
 		if (!vmx_apic_exit(vmx))
 			return false;
 		goto done;
 	}
 	stepped = skip(vmx);
 done:
-	vcpu->stat.fast_exits++;
 	/*
 	 * Whoever was woken may want this CPU. A new value for an MSR of the
 	 * lazy list is loaded outside.
@@ -2490,12 +2568,12 @@ static int complete_msr(struct kvm_vcpu *vcpu, int r, bool write)
 
 static int handle_rdmsr(struct kvm_vcpu *vcpu)
 {
-	return complete_msr(vcpu, do_rdmsr(vcpu), false);
+	return complete_msr(vcpu, do_rdmsr(vcpu, true), false);
 }
 
 static int handle_wrmsr(struct kvm_vcpu *vcpu)
 {
-	return complete_msr(vcpu, do_wrmsr(vcpu), true);
+	return complete_msr(vcpu, do_wrmsr(vcpu, true), true);
 }
 
 static int handle_xsetbv(struct kvm_vcpu *vcpu)
@@ -2897,14 +2975,16 @@ static int vmx_handle_exit(struct kvm_vcpu *vcpu)
 	if (unlikely(reason & EXIT_REASON_ENTRY_FAILED))
 		return fail_entry(vcpu, reason);
 
+	if (reason == EXIT_HANDLED)
+		return 1;
+	/* Greater ones are not the processor's. */
+	vcpu->stat.slow_exits += reason < NR_EXIT_REASONS;
 	/* Frequent, and looking at no guest memory. */
 	switch (reason) {
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
 		return handle_external_interrupt(vcpu);
 	case EXIT_REASON_INTERRUPT_WINDOW:
 		return handle_interrupt_window(vcpu);
-	case EXIT_HANDLED:
-		return 1;
 	}
 	kvm_vcpu_srcu_lock(vcpu);
 	r = dispatch_exit(vcpu, reason);

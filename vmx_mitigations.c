@@ -15,6 +15,7 @@
 #include "kvm.h"
 #include "vmx_mitigations.h"
 
+DEFINE_STATIC_KEY_FALSE(vmx_entry_work);
 DEFINE_STATIC_KEY_FALSE(vmx_l1d_flush);
 DEFINE_STATIC_KEY_FALSE(vmx_l1d_flush_always);
 
@@ -114,6 +115,8 @@ int __init vmx_mitigations_setup(void)
 
 	if (r)
 		return r;
+	if (compat_clear_buffers_mmio())
+		static_branch_inc(&vmx_entry_work);
 	if (l1tf_vmx_mitigation != L1D_FLUSH_COND &&
 	    l1tf_vmx_mitigation != L1D_FLUSH_ALWAYS)
 		return 0;
@@ -123,6 +126,7 @@ int __init vmx_mitigations_setup(void)
 		if (!flush_buffer)
 			return -ENOMEM;
 	}
+	static_branch_inc(&vmx_entry_work);
 	static_branch_enable(&vmx_l1d_flush);
 	if (l1tf_vmx_mitigation == L1D_FLUSH_ALWAYS)
 		static_branch_enable(&vmx_l1d_flush_always);

@@ -19,6 +19,11 @@
 int vmx_mitigations_setup(void);
 void vmx_mitigations_unsetup(void);
 
+/*
+ * Something is to be done before each entry: one of these measures, or it is
+ * traced. One branch in the inner loop for all of it.
+ */
+DECLARE_STATIC_KEY_FALSE(vmx_entry_work);
 DECLARE_STATIC_KEY_FALSE(vmx_l1d_flush);
 DECLARE_STATIC_KEY_FALSE(vmx_l1d_flush_always);
 void vmx_flush_l1d(void);

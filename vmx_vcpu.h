@@ -63,11 +63,11 @@ struct vcpu_vmx {
 
 	/* The last exit. */
 	u32 exit_reason;
-	u32 exit_cached;		/* EXIT_HAS_* */
-	unsigned long exit_qualification;
 	u32 exit_intr_info;
+	unsigned long exit_qualification;
+	u32 exit_cached;		/* EXIT_HAS_* */
 	u32 idt_vectoring;
-	int entry_error;		/* of vmx_enter() */
+	u8 entry_error;			/* of vmx_enter() */
 
 	bool spec_ctrl_passed;		/* the guest writes it by itself */
 	u64 msr_exit_rip;		/* user space carries out the access */
@@ -77,7 +77,7 @@ struct vcpu_vmx {
 	u64 eptp;
 
 	/* A local APIC in the kernel: vmx_apic.c. */
-	u32 apic_entry;			/* APIC_ENTRY_* */
+	u8 apic_entry;			/* APIC_ENTRY_* */
 	int tpr_threshold;		/* as in the VMCS */
 	bool apic_elsewhere;		/* not at the APIC-access page */
 	struct vmx_posted *posted;	/* NULL without apicv_active */

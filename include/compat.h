@@ -244,10 +244,13 @@ static __always_inline void guest_timing_exit_irqoff(void)
 	instrumentation_end();
 }
 
-/* Without context tracking, entry is at least a quiescent state of RCU. */
-static __always_inline void guest_context_enter_irqoff(void)
+/*
+ * Without context tracking, entry is at least a quiescent state of RCU.
+ * `again`: it has been told since interrupts were disabled.
+ */
+static __always_inline void guest_context_enter_irqoff(bool again)
 {
-	if (context_tracking_guest_enter())
+	if (context_tracking_guest_enter() || again)
 		return;
 	instrumentation_begin();
 #ifdef HAVE_RCU_VIRT_NOTE_CPU
@@ -258,14 +261,14 @@ static __always_inline void guest_context_enter_irqoff(void)
 	instrumentation_end();
 }
 
-static __always_inline void guest_state_enter_irqoff(void)
+static __always_inline void guest_state_enter_irqoff(bool again)
 {
 	instrumentation_begin();
 	trace_hardirqs_on_prepare();
 	lockdep_hardirqs_on_prepare();
 	instrumentation_end();
 
-	guest_context_enter_irqoff();
+	guest_context_enter_irqoff(again);
 	lockdep_hardirqs_on(CALLER_ADDR0);
 }
 

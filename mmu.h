@@ -158,8 +158,9 @@ void kvm_mmu_invlpg(struct kvm_vcpu *vcpu, u64 gva);
 /* No translation stays that the guest's own tables no longer give. */
 void kvm_mmu_flush_guest(struct kvm_vcpu *vcpu);
 /*
- * MOV to CR3 and INVLPG, without EPT and in long mode, with interrupts disabled. The caller
- * gives the processor the root, and flushes. False: not now.
+ * MOV to CR3 and INVLPG, without EPT and in long mode, with interrupts
+ * disabled. The caller gives the processor the root, and flushes. False: not
+ * now.
  */
 bool kvm_mmu_try_new_cr3(struct kvm_vcpu *vcpu, unsigned long cr3, hpa_t *root);
 bool kvm_mmu_try_invlpg(struct kvm_vcpu *vcpu, u64 gva);

@@ -1806,8 +1806,9 @@ static __always_inline bool after_exit(struct vcpu_vmx *vmx)
 	}
 	vmx->vcpu.stat.exit[reason]++;
 	note_entry(vmx);
-	return static_branch_unlikely(&vmx_traced) ? traced_exit(vmx) :
-						     fast_exit(vmx, reason, false);
+	if (static_branch_unlikely(&vmx_traced))
+		return traced_exit(vmx);
+	return fast_exit(vmx, reason, false);
 }
 
 static void vmx_run(struct kvm_vcpu *vcpu)

@@ -1093,6 +1093,17 @@ void kvm_msr_fill_exit(struct kvm_vcpu *vcpu, int result, bool write,
 int kvm_set_msr_filter(struct kvm *kvm, const struct kvm_msr_filter *user);
 void kvm_msr_filter_free(struct kvm *kvm);
 
+/* ---- mce.c: machine checks ---------------------------------------------- */
+
+/* Handlers of rows in msr.c: 1 is #GP. */
+int kvm_mce_get_bank(struct kvm_vcpu *vcpu, u32 index, u64 *data, bool host);
+int kvm_mce_set_bank(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host);
+void kvm_mce_reset(struct kvm_vcpu *vcpu);
+/* KVM_X86_GET_MCE_CAP_SUPPORTED, KVM_X86_SETUP_MCE, KVM_X86_SET_MCE. */
+u64 kvm_mce_cap_supported(void);
+int kvm_setup_mce(struct kvm_vcpu *vcpu, u64 cap);
+int kvm_set_mce(struct kvm_vcpu *vcpu, const struct kvm_x86_mce *mce);
+
 /* ---- emulate.c: instructions and I/O ------------------------------------ */
 
 int kvm_emulator_create(struct kvm_vcpu *vcpu);

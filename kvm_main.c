@@ -588,6 +588,7 @@ static const struct {
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ KVM_CAP_X2APIC_API, X2APIC_API_FLAGS },
 	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
+	{ KVM_CAP_MCE, KVM_MCE_BANKS },
 	/* Monitors insist on it even without an in-kernel irqchip. */
 	{ KVM_CAP_IRQ_ROUTING, KVM_MAX_IRQ_ROUTES },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
@@ -797,6 +798,13 @@ static long sys_get_msrs(void *arg)
 	return msr_batch(NULL, raw_user_ptr(arg), get_one_msr_feature, true);
 }
 
+static long sys_get_mce_cap_supported(void *arg)
+{
+	u64 __user *cap = raw_user_ptr(arg);
+
+	return put_user(kvm_mce_cap_supported(), cap);
+}
+
 #define SYS_ROW(cmd, fn)	{ cmd, IOCTL_RAW, { .system = fn } }
 
 static const struct ioctl_row system_ioctls[] = {
@@ -809,6 +817,7 @@ static const struct ioctl_row system_ioctls[] = {
 	SYS_ROW(KVM_GET_MSR_INDEX_LIST, sys_get_msr_index_list),
 	SYS_ROW(KVM_GET_MSR_FEATURE_INDEX_LIST, sys_get_msr_feature_index_list),
 	SYS_ROW(KVM_GET_MSRS, sys_get_msrs),
+	SYS_ROW(KVM_X86_GET_MCE_CAP_SUPPORTED, sys_get_mce_cap_supported),
 };
 
 static long system_ioctl(struct file *file, unsigned int cmd,
@@ -1226,6 +1235,7 @@ VCPU_HANDLER(get_lapic)
 VCPU_HANDLER(set_lapic)
 VCPU_HANDLER(get_debugregs)
 VCPU_HANDLER(set_debugregs)
+VCPU_HANDLER(set_mce)
 VCPU_HANDLER(get_mp_state)
 VCPU_HANDLER(set_mp_state)
 VCPU_HANDLER(vcpu_interrupt)
@@ -1414,6 +1424,13 @@ static long vcpu_set_signal_mask(struct kvm_vcpu *vcpu, void *arg)
 	return 0;
 }
 
+static long vcpu_setup_mce(struct kvm_vcpu *vcpu, void *arg)
+{
+	const u64 *cap = arg;
+
+	return kvm_setup_mce(vcpu, *cap);
+}
+
 #define VCPU_ROW(cmd, fn)	{ cmd, 0, { .vcpu = fn } }
 #define VCPU_ROW_RAW(cmd, fn)	{ cmd, IOCTL_RAW, { .vcpu = fn } }
 
@@ -1443,6 +1460,8 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_ROW(KVM_GET_DEBUGREGS, vcpu_get_debugregs),
 	VCPU_ROW(KVM_SET_DEBUGREGS, vcpu_set_debugregs),
 	VCPU_ROW(KVM_SET_GUEST_DEBUG, vcpu_set_guest_debug),
+	VCPU_ROW(KVM_X86_SETUP_MCE, vcpu_setup_mce),
+	VCPU_ROW(KVM_X86_SET_MCE, vcpu_set_mce),
 	VCPU_ROW(KVM_TRANSLATE, vcpu_translate),
 	VCPU_ROW_RAW(KVM_GET_TSC_KHZ, vcpu_get_tsc_khz),
 	VCPU_ROW_RAW(KVM_SET_TSC_KHZ, vcpu_set_tsc_khz),

@@ -133,25 +133,6 @@ static bool valid_mcg_ctl(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 	return !data || !~data;
 }
 
-/*
- * "Machine-Check MSRs": IA32_MCi_CTL is all ones or 0, but that Linux leaves
- * out the errors of bits 0 and 10 on some processors. IA32_MCi_STATUS can only
- * be cleared; IA32_MCi_ADDR and IA32_MCi_MISC keep what is written.
- */
-#define MC_CTL_OPTIONAL	(BIT_ULL(0) | BIT_ULL(10))
-
-static bool valid_mc_bank(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
-{
-	switch (index & 3) {
-	case 0:
-		return !data || !~(data | MC_CTL_OPTIONAL);
-	case 1:
-		return host || !data;
-	default:
-		return true;
-	}
-}
-
 static bool valid_zero(struct kvm_vcpu *vcpu, u32 index, u64 data, bool host)
 {
 	return !data;
@@ -650,15 +631,16 @@ static const struct msr_policy policies[] = {
 	  .valid = valid_arch_capabilities, .flags = M_LIST | M_GUEST_RO,
 	  .needs = KVM_CPUF_ARCH_CAPS },
 
-	/* Machine checks: banks in which no error ever shows. */
+	/* Machine checks, and their banks (mce.c). */
 	{ MSR_IA32_MCG_CAP, FIELD(mcg_cap), .flags = M_GUEST_RO,
 	  .needs = KVM_CPUF_MCA },
 	{ MSR_IA32_MCG_STATUS, FIELD(mcg_status), .valid = valid_mcg_status,
 	  .flags = M_LIST, .needs = KVM_CPUF_MCA },
 	{ MSR_IA32_MCG_CTL, FIELD(mcg_ctl), .valid = valid_mcg_ctl,
 	  .flags = M_LIST, .needs = KVM_CPUF_MCA },
-	{ MSR_IA32_MC0_CTL, 4 * KVM_MCE_BANKS, FIELD(mce[0][0]),
-	  .valid = valid_mc_bank, .needs = KVM_CPUF_MCA },
+	{ MSR_IA32_MC0_CTL, 4 * KVM_MCE_BANKS, .kind = MSR_CALL,
+	  .get = kvm_mce_get_bank, .set = kvm_mce_set_bank,
+	  .needs = KVM_CPUF_MCA },
 
 	/*
 	 * Of guests that know that they are guests (pv.c). QEMU sets some
@@ -957,6 +939,5 @@ void kvm_msr_reset(struct kvm_vcpu *vcpu, bool init)
 	msr->pat = PAT_RESET;
 	msr->arch_capabilities = arch_capabilities;
 	msr->ucode_rev = UCODE_REV_RESET;
-	msr->mcg_cap = KVM_MCE_BANKS | MCG_CTL_P;
-	msr->mcg_ctl = ~0ull;
+	kvm_mce_reset(vcpu);
 }

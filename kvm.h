@@ -994,6 +994,10 @@ int kvm_get_xsave(struct kvm_vcpu *vcpu, struct kvm_xsave *xsave, size_t size);
 int kvm_set_xsave(struct kvm_vcpu *vcpu, const struct kvm_xsave *xsave);
 int kvm_get_xcrs(struct kvm_vcpu *vcpu, struct kvm_xcrs *xcrs);
 int kvm_set_xcrs(struct kvm_vcpu *vcpu, const struct kvm_xcrs *xcrs);
+void kvm_get_nested_state(struct kvm_vcpu *vcpu,
+			  struct kvm_nested_state *state);
+int kvm_set_nested_state(struct kvm_vcpu *vcpu,
+			 const struct kvm_nested_state *state);
 int kvm_get_vcpu_events(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *ev);
 int kvm_set_vcpu_events(struct kvm_vcpu *vcpu,
 			const struct kvm_vcpu_events *ev);

@@ -1236,6 +1236,7 @@ VCPU_HANDLER(set_lapic)
 VCPU_HANDLER(get_debugregs)
 VCPU_HANDLER(set_debugregs)
 VCPU_HANDLER(set_mce)
+VCPU_HANDLER(set_nested_state)
 VCPU_HANDLER(get_mp_state)
 VCPU_HANDLER(set_mp_state)
 VCPU_HANDLER(vcpu_interrupt)
@@ -1431,6 +1432,21 @@ static long vcpu_setup_mce(struct kvm_vcpu *vcpu, void *arg)
 	return kvm_setup_mce(vcpu, *cap);
 }
 
+/* User space says how much room there is, and is told how much is needed. */
+static long vcpu_get_nested_state(struct kvm_vcpu *vcpu, void *arg)
+{
+	struct kvm_nested_state __user *user = raw_user_ptr(arg);
+	struct kvm_nested_state state;
+	u32 room;
+
+	if (get_user(room, &user->size))
+		return -EFAULT;
+	kvm_get_nested_state(vcpu, &state);
+	if (room < state.size)
+		return put_user(state.size, &user->size) ? -EFAULT : -E2BIG;
+	return copy_to_user(user, &state, sizeof(state)) ? -EFAULT : 0;
+}
+
 #define VCPU_ROW(cmd, fn)	{ cmd, 0, { .vcpu = fn } }
 #define VCPU_ROW_RAW(cmd, fn)	{ cmd, IOCTL_RAW, { .vcpu = fn } }
 
@@ -1462,6 +1478,8 @@ static const struct ioctl_row vcpu_ioctls[] = {
 	VCPU_ROW(KVM_SET_GUEST_DEBUG, vcpu_set_guest_debug),
 	VCPU_ROW(KVM_X86_SETUP_MCE, vcpu_setup_mce),
 	VCPU_ROW(KVM_X86_SET_MCE, vcpu_set_mce),
+	VCPU_ROW_RAW(KVM_GET_NESTED_STATE, vcpu_get_nested_state),
+	VCPU_ROW(KVM_SET_NESTED_STATE, vcpu_set_nested_state),
 	VCPU_ROW(KVM_TRANSLATE, vcpu_translate),
 	VCPU_ROW_RAW(KVM_GET_TSC_KHZ, vcpu_get_tsc_khz),
 	VCPU_ROW_RAW(KVM_SET_TSC_KHZ, vcpu_set_tsc_khz),

@@ -558,6 +558,31 @@ int kvm_set_mp_state(struct kvm_vcpu *vcpu, const struct kvm_mp_state *mp)
 	return 0;
 }
 
+/* ---- nested virtualization ---------------------------------------------- */
+
+/* There is none: the guest's processor is never in VMX operation. */
+void kvm_get_nested_state(struct kvm_vcpu *vcpu, struct kvm_nested_state *state)
+{
+	memset(state, 0, sizeof(*state));
+	state->format = KVM_STATE_NESTED_FORMAT_VMX;
+	state->size = sizeof(*state);
+	state->hdr.vmx.vmxon_pa = INVALID_GPA;
+	state->hdr.vmx.vmcs12_pa = INVALID_GPA;
+}
+
+int kvm_set_nested_state(struct kvm_vcpu *vcpu,
+			 const struct kvm_nested_state *state)
+{
+	const struct kvm_vmx_nested_state_hdr *vmx = &state->hdr.vmx;
+
+	if (state->size < sizeof(*state) || state->flags ||
+	    state->format != KVM_STATE_NESTED_FORMAT_VMX ||
+	    vmx->vmxon_pa != INVALID_GPA || vmx->vmcs12_pa != INVALID_GPA ||
+	    vmx->smm.flags || vmx->flags)
+		return -EINVAL;
+	return 0;
+}
+
 /* ---- debugging ---------------------------------------------------------- */
 
 int kvm_get_debugregs(struct kvm_vcpu *vcpu, struct kvm_debugregs *dbg)

@@ -286,6 +286,35 @@ TEST(mp_state)
 	vm_free(v->vm);
 }
 
+/* A processor that is not in VMX operation, as every one is at first. */
+TEST(nested_state_of_a_new_vcpu)
+{
+	struct {
+		struct kvm_nested_state s;
+		u8 data[8192];
+	} *n = calloc(1, sizeof(*n));
+	struct vcpu *v = guest_start(guest_done);
+
+	n->s.size = sizeof(n->s) - 1;
+	FAILS(ioctl(v->fd, KVM_GET_NESTED_STATE, n), E2BIG);
+	EQ(n->s.size, sizeof(n->s));
+	n->s.size = sizeof(*n);
+	WORKS(ioctl(v->fd, KVM_GET_NESTED_STATE, n));
+	EQ(n->s.size, sizeof(n->s));
+	EQ(n->s.format, KVM_STATE_NESTED_FORMAT_VMX);
+	EQ(n->s.flags, 0);
+	EQ(n->s.hdr.vmx.vmxon_pa, ~0ull);
+	EQ(n->s.hdr.vmx.vmcs12_pa, ~0ull);
+	WORKS(ioctl(v->fd, KVM_SET_NESTED_STATE, n));
+	n->s.hdr.vmx.vmcs12_pa = 0x1000;
+	FAILS(ioctl(v->fd, KVM_SET_NESTED_STATE, n), EINVAL);
+	n->s.hdr.vmx.vmcs12_pa = ~0ull;
+	n->s.format = KVM_STATE_NESTED_FORMAT_SVM;
+	FAILS(ioctl(v->fd, KVM_SET_NESTED_STATE, n), EINVAL);
+	vm_free(v->vm);
+	free(n);
+}
+
 /* KVM_TRANSLATE walks the guest's page tables in its present mode. */
 static struct kvm_translation translate(struct vcpu *v, u64 va)
 {

@@ -13,6 +13,7 @@
 #define DR7_FIXED	0x400ull
 #define DR7_GD		BIT(13)
 #define DR6_BD		BIT(13)
+#define DR6_BS		BIT(14)
 #define TARGET		(G_FREE + 0x100)
 
 /* DR7 of breakpoint n: enabled, with kind and length. */
@@ -264,6 +265,53 @@ static void g_user(void)
 TEST(user_mode)
 {
 	guest_run(g_user);
+}
+
+/*
+ * INT1 traps: RIP is behind it and DR6 names no reason, not even single steps,
+ * whose trap it takes the place of.
+ */
+#define MAX_INT1S	4
+static u64 int1_rip[MAX_INT1S], int1_dr6[MAX_INT1S];
+static volatile u32 int1s;
+
+static void g_int1_hit(struct trap_frame *f)
+{
+	G_CHECK(int1s < MAX_INT1S);
+	int1_rip[int1s] = f->rip;
+	int1_dr6[int1s++] = trap.dr6;
+	write_dr6(DR6_FIXED);
+}
+
+extern const u8 int1_first[], int1_second[], int1_and[], int1_push[];
+
+static void g_int1(void)
+{
+	trap.handler[VEC_DB] = g_int1_hit;
+	write_dr6(DR6_FIXED);
+	asm volatile(".byte 0xf1; int1_first:" : : : "memory");
+	G_EQ(int1s, 1);
+	G_EQ(int1_rip[0], (u64)int1_first);
+	G_EQ(int1_dr6[0], DR6_FIXED);
+	int1s = 0;
+	asm volatile("pushfq; popq %%rax; orq $0x100, %%rax; pushq %%rax\n\t"
+		     "popfq\n\t"
+		     ".byte 0xf1\n"
+		     "int1_second: andq $~0x100, %%rax\n"
+		     "int1_and: pushq %%rax\n"
+		     "int1_push: popfq"
+		     : : : "rax", "cc", "memory");
+	G_EQ(int1s, 4);
+	G_EQ(int1_rip[0], (u64)int1_second);
+	G_EQ(int1_dr6[0], DR6_FIXED);
+	G_EQ(int1_rip[1], (u64)int1_and);
+	G_EQ(int1_dr6[1], DR6_FIXED | DR6_BS);
+	G_EQ(int1_rip[2], (u64)int1_push);
+}
+
+TEST(int1)
+{
+	guest_run(g_int1);
 }
 
 /* User space's view */

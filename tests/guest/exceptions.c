@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest.h"
+#include "irqchip.h"
 
 #define EFLAGS_AC	BIT(18)
 #define NON_CANONICAL	0x8000000000000000ull
@@ -491,6 +491,29 @@ TEST(single_step_over_exits)
 	}
 	EQ(G(v->vm, nr_steps), seen);
 	vm_free(v->vm);
+}
+
+/* HLT is over when the trap comes, interrupts or not. */
+extern const u8 step_hlt[];
+
+static void g_step_over_hlt(void)
+{
+	trap.handler[VEC_DB] = g_step;
+	asm volatile("pushfq; orl $0x100, (%%rsp); popfq\n\t"
+		     "hlt\n"
+		     "step_hlt: pushfq; andl $~0x100, (%%rsp); popfq"
+		     : : : "memory", "cc");
+	G_EQ(steps[0], (u64)step_hlt);
+}
+
+TEST(single_step_over_hlt)
+{
+	struct vm *vm = vm_irqchip();
+	struct vcpu *v = vcpu_apic(vm, 0);
+
+	vcpu_long(v, g_step_over_hlt);
+	vcpu_done(v);
+	vm_free(vm);
 }
 
 /* A fault while delivering a contributory fault is a double fault. */

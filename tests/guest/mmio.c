@@ -629,6 +629,78 @@ TEST(string_to_user_space)
 	vm_free(v->vm);
 }
 
+/* System registers loaded from the device, and stored there. */
+extern const u8 through_mmio[];
+
+static void g_segments_from_mmio(volatile u16 *m)
+{
+	volatile u64 *tss = (volatile u64 *)(G_GDT + SEL_TSS64);
+	u64 ss;
+	u16 sel;
+
+	*m = 0;
+	asm volatile("movw %1, %%ss; movq %%ss, %0" : "=r"(ss) : "m"(*m));
+	G_EQ(ss, 0);
+	*m = 3;			/* a null selector, but of CPL 3 */
+	G_EQ(TRY("movw %0, %%ss", NO_OUTS, "m"(*m)), VEC_GP);
+	*m = SEL_DATA;
+	asm volatile("movw %0, %%ss" : : "m"(*m));
+	*tss &= ~BIT(41);	/* not busy */
+	*m = SEL_TSS64;
+	asm volatile("ltr %0" : : "m"(*m) : "memory");
+	asm volatile("str %0" : "=m"(*m));
+	G_EQ(*m, SEL_TSS64);
+	G_CHECK(*tss & BIT(41));
+	G_EQ(TRY("ltr %0", NO_OUTS, "m"(*m)), VEC_GP);	/* busy */
+	*m = 0;
+	asm volatile("lldt %1; sldt %0" : "=r"(sel) : "m"(*m));
+	G_EQ(sel, 0);
+}
+
+static void g_machine_status_from_mmio(volatile u64 *m)
+{
+	u64 cr0 = read_cr0();
+
+	*m = 0x12345678abcdefull;
+	asm volatile("smsw %0" : "+m"(*m));
+	G_EQ(*m, 0x12345678ab0000ull | (u16)cr0);
+	*m = (cr0 ^ CR0_TS) & ~(u64)CR0_PE;
+	asm volatile("lmsw %0" : : "m"(*m));
+	G_EQ(read_cr0(), cr0 ^ CR0_TS);
+	write_cr0(cr0);
+}
+
+static void __attribute__((noinline, noclone))
+g_far_jump_through_mmio(volatile u8 *m)
+{
+	u64 result = 0;
+
+	*(volatile u64 *)m = (u64)through_mmio;
+	*(volatile u16 *)(m + 8) = SEL_CODE64;
+	asm volatile("rex.w ljmp *(%1)\n\t"
+		     "movl $1, %k0\n"
+		     "through_mmio:" : "+r"(result) : "r"(m));
+	G_EQ(result, 0);
+}
+
+static void g_system_operands(void)
+{
+	g_segments_from_mmio((void *)(G_MMIO + 0x10));
+	g_machine_status_from_mmio((void *)(G_MMIO + 0x20));
+	g_far_jump_through_mmio((void *)(G_MMIO + 0x30));
+	*(volatile u64 *)(G_MMIO + 0x40) = 0x1111111111111111ull;
+	G_EQ(TRY("jmp *(%%rax)", NO_OUTS, "a"(G_MMIO + 0x40)), VEC_GP);
+}
+
+TEST(system_operands)
+{
+	struct vcpu *v = guest_start(g_system_operands);
+
+	dev_reset();
+	EQ(dev_until_other(v), STOP_DONE);
+	vm_free(v->vm);
+}
+
 /* Real and protected mode, at the place PCs have their text screen. */
 #define VGA_TEXT	0xb8000
 

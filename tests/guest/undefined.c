@@ -39,7 +39,8 @@ static u64 seen_rcx, seen_r11, seen_flags;
 static u32 seen_cs, seen_ss;
 
 /* From compatibility mode at CPL 3, with `user_flags`, and back. */
-static void g_syscall_from_compat(u64 user_flags)
+static void __attribute__((noinline, noclone))
+g_syscall_from_compat(u64 user_flags)
 {
 	asm volatile(
 		"movq %%rsp, %[rsp]\n\t"

@@ -435,8 +435,8 @@ void kvm_pic_set_state(struct kvm_pic *pic, unsigned int chip,
 	*c = *state;
 	c->priority_add %= PINS;
 	c->init_state &= 3;
-	c->elcr_mask = elcr_masks[chip];
-	c->elcr &= c->elcr_mask;
+	c->elcr_mask &= elcr_masks[chip];
+	c->elcr &= elcr_masks[chip];
 	/* A master's IR2 is as the slave will have it, which comes next. */
 	if (chip)
 		update(pic);

@@ -470,6 +470,20 @@ static void compare_8259(struct kvm_pic_state *a, struct kvm_pic_state *b)
 	EQ(a->elcr, b->elcr);
 }
 
+/* A monitor may make the state up; it gets back what it has set. */
+TEST(state_reads_back_8259)
+{
+	struct kvm_irqchip set = { .chip_id = 0 }, got = { .chip_id = 0 };
+	struct vm *vm = vm_irqchip();
+
+	set.chip.pic.irq_base = 10;
+	set.chip.pic.imr = 0x55;
+	WORKS(ioctl(vm->fd, KVM_SET_IRQCHIP, &set));
+	WORKS(ioctl(vm->fd, KVM_GET_IRQCHIP, &got));
+	EQ(memcmp(&set.chip.pic, &got.chip.pic, sizeof(set.chip.pic)), 0);
+	vm_free(vm);
+}
+
 TEST(state_moves_8259)
 {
 	struct vcpu *a = start(), *b = remote_vm(false, 1)->vcpus[0];

@@ -1641,24 +1641,47 @@ static int unknown(struct kvm_emulator *em, u32 emultype)
 	return KVM_EMULATE_UNKNOWN;
 }
 
+/*
+ * After an iteration of a string instruction, is there nothing that could come
+ * before the next? Now and then the processor is to find out.
+ */
+#define MAX_ROUNDS	64
+
+static bool goes_on(struct kvm_emulator *em)
+{
+	struct kvm_vcpu *vcpu = em->vcpu;
+
+	if (++em->rounds == MAX_ROUNDS || vcpu->ev.exception.pending ||
+	    kvm_request_pending(vcpu) || compat_immediate_exit(vcpu->run) ||
+	    __xfer_to_guest_mode_work_pending())
+		return false;
+	em->nr_answers = 0;
+	em->no_slot = false;	/* the next one is elsewhere */
+	return true;
+}
+
 static int run_instruction(struct kvm_emulator *em, u32 emultype)
 {
-	int rc;
+	int rc, r;
 
-	begin_attempt(em);
-	rc = x86_emulate_insn(&em->ctxt);
-	switch (rc) {
-	case X86EMUL_OK:
-	case X86EMUL_RESTART:
-		return finish(em, rc == X86EMUL_OK);
-	case X86EMUL_FAULT:
-		store_registers(em);
-		return inject_fault(em);
-	case X86EMUL_IO_NEEDED:
-		return exit_for_answer(em);
-	default:
-		return unknown(em, emultype);
-	}
+	do {
+		begin_attempt(em);
+		rc = x86_emulate_insn(&em->ctxt);
+		switch (rc) {
+		case X86EMUL_OK:
+		case X86EMUL_RESTART:
+			r = finish(em, rc == X86EMUL_OK);
+			break;
+		case X86EMUL_FAULT:
+			store_registers(em);
+			return inject_fault(em);
+		case X86EMUL_IO_NEEDED:
+			return exit_for_answer(em);
+		default:
+			return unknown(em, emultype);
+		}
+	} while (rc == X86EMUL_RESTART && r > 0 && goes_on(em));
+	return r;
 }
 
 /*
@@ -1674,23 +1697,12 @@ static int resume(struct kvm_emulator *em)
 	return run_instruction(em, 0);
 }
 
-/*
- * User space has taken what an iteration of a string instruction wrote. Do the
- * next one at once, if there is nothing that could come in between; now and
- * then let the processor find out.
- */
-#define MAX_ROUNDS	64
-
+/* User space has taken what an iteration of a string instruction wrote. */
 static int next_iteration(struct kvm_vcpu *vcpu)
 {
 	struct kvm_emulator *em = vcpu->emul;
 
-	if (++em->rounds == MAX_ROUNDS || vcpu->ev.exception.pending ||
-	    kvm_request_pending(vcpu) || compat_immediate_exit(vcpu->run) ||
-	    __xfer_to_guest_mode_work_pending())
-		return 1;
-	em->nr_answers = 0;
-	return resume(em);
+	return goes_on(em) ? resume(em) : 1;
 }
 
 static int resume_after_read(struct kvm_vcpu *vcpu)

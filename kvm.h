@@ -873,9 +873,9 @@ bool kvm_interrupt_possible(struct kvm_vcpu *vcpu);
 bool kvm_vcpu_yield_to(struct kvm_vcpu *vcpu);
 /*
  * The guest spins, most likely for a lock: let a vCPU run that waits for a
- * CPU. False: there is none. vCPU loaded, preemptible.
+ * CPU, if there is one. vCPU loaded, preemptible.
  */
-bool kvm_vcpu_on_spin(struct kvm_vcpu *vcpu);
+void kvm_vcpu_on_spin(struct kvm_vcpu *vcpu);
 /* There is one that the guest would take now, were it not for RFLAGS.IF. */
 bool kvm_interrupt_pending(struct kvm_vcpu *vcpu);
 /* SIPI: real mode, at this page. */

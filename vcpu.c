@@ -727,14 +727,12 @@ static bool yield_to_some(struct kvm_vcpu *me, bool to_spinning)
  * One that gave its own CPU away may still have nothing to do but wait, unless
  * all others have.
  */
-bool kvm_vcpu_on_spin(struct kvm_vcpu *me)
+void kvm_vcpu_on_spin(struct kvm_vcpu *me)
 {
-	bool yielded;
-
 	WRITE_ONCE(me->spinning, true);
-	yielded = yield_to_some(me, false) || yield_to_some(me, true);
+	if (!yield_to_some(me, false))
+		yield_to_some(me, true);
 	WRITE_ONCE(me->spinning, false);
-	return yielded;
 }
 
 int kvm_internal_error(struct kvm_vcpu *vcpu, u32 suberror, int ndata,

@@ -2511,13 +2511,18 @@ static int handle_nop(struct kvm_vcpu *vcpu)
 	return vmx_skip_instruction(vcpu);
 }
 
-/* Exits that help nobody, as in delay loops, become rarer and rarer. */
-static void set_ple_window(struct vcpu_vmx *vmx, bool helped)
+/*
+ * Exits become rarer and rarer until the thread has been off its CPU: then
+ * others had their turn. That a yield was tried does not say so.
+ */
+static void set_ple_window(struct vcpu_vmx *vmx)
 {
-	u32 window = helped ? ple_window : vmx->ple_window;
+	unsigned long switches = current->nvcsw + current->nivcsw;
+	u32 window = ple_window;
 
-	if (!helped && window < PLE_WINDOW_MAX)
-		window *= 2;
+	if (switches == vmx->ple_switches)
+		window = min(vmx->ple_window, PLE_WINDOW_MAX / 2) * 2;
+	vmx->ple_switches = switches;
 	if (window == vmx->ple_window)
 		return;
 	vmx->ple_window = window;
@@ -2528,8 +2533,10 @@ static int handle_pause(struct kvm_vcpu *vcpu)
 {
 	int r = vmx_skip_instruction(vcpu);
 
-	if (r > 0)
-		set_ple_window(to_vmx(vcpu), kvm_vcpu_on_spin(vcpu));
+	if (r <= 0)
+		return r;
+	kvm_vcpu_on_spin(vcpu);
+	set_ple_window(to_vmx(vcpu));
 	return r;
 }
 

@@ -57,6 +57,7 @@ struct vcpu_vmx {
 	struct vmx_msr_entry perf_guest[NR_PERF_MSRS];
 	struct vmx_msr_entry perf_host[NR_PERF_MSRS];
 	u32 ple_window;
+	unsigned long ple_switches;	/* of the thread, at the last exit */
 	u64 *pml;			/* the processor's dirty log, or NULL */
 	bool pml_on;
 	u16 vpid;			/* 0: none */

@@ -302,12 +302,20 @@ static void signal_eventfd(int fd)
 	EQ(write(fd, &one, sizeof(one)), sizeof(one));
 }
 
-/* The vCPU of the other thread takes an interrupt; it is at rest again. */
+/* Until the vCPU of the other thread is at rest. */
+static void rest(void)
+{
+	u64 begin = rdtsc();
+
+	while (rdtsc() - begin < ASLEEP)
+		sched_yield();
+}
+
 static void irqfd_taken(struct bench *b)
 {
 	u64 at, before;
 
-	usleep(2000);
+	rest();
 	before = G(b->vm, taken);
 	at = rdtsc();
 	signal_eventfd(b->irq);

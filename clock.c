@@ -91,16 +91,20 @@ u64 kvm_read_guest_tsc(struct kvm_vcpu *vcpu)
  * A monitor that sets several vCPUs to one value, one after the other, means
  * them to run in step: a value that is within a second of where an earlier
  * one has got to takes the same offset. So does 0, which is what a processor
- * begins with that is added to a running VM.
+ * begins with that is added to a running VM. The first value of its own is
+ * no such attempt: a guest that was saved young goes on from there.
  */
 static bool tsc_write_matches(struct kvm_vcpu *vcpu, u64 value, u64 now)
 {
 	const struct kvm *kvm = vcpu->kvm;
 	u64 expected = kvm_scale_tsc(vcpu, now) + kvm->last_tsc_offset;
 
-	return kvm->last_tsc_khz == vcpu->tsc_khz &&
-	       (!value || (u64)(value - expected + vcpu->tsc_khz * 1000) <
-				2 * vcpu->tsc_khz * 1000);
+	if (kvm->last_tsc_khz != vcpu->tsc_khz)
+		return false;
+	if (!value)
+		return true;
+	return kvm->tsc_set && (u64)(value - expected + vcpu->tsc_khz * 1000) <
+				2 * vcpu->tsc_khz * 1000;
 }
 
 /* The next vCPU that is set may be meant to be in step with this. tsc_lock. */
@@ -124,6 +128,7 @@ void kvm_write_guest_tsc(struct kvm_vcpu *vcpu, u64 value, bool host)
 		if (host)
 			note_offset(vcpu);
 	}
+	kvm->tsc_set |= host && value;
 	raw_spin_unlock_irqrestore(&kvm->tsc_lock, flags);
 	kvm_make_request(vcpu, KVM_REQ_TSC_UPDATE);
 }
@@ -136,6 +141,7 @@ static void set_tsc_offset(struct kvm_vcpu *vcpu, u64 offset)
 	raw_spin_lock_irqsave(&kvm->tsc_lock, flags);
 	vcpu->tsc_offset = offset;
 	note_offset(vcpu);
+	kvm->tsc_set = true;
 	raw_spin_unlock_irqrestore(&kvm->tsc_lock, flags);
 	kvm_make_request(vcpu, KVM_REQ_TSC_UPDATE);
 }

@@ -283,6 +283,7 @@ struct kvm {
 	raw_spinlock_t tsc_lock;	/* what follows: TSC synchronisation */
 	u64 last_tsc_khz;		/* of the vCPU that a monitor set last */
 	u64 last_tsc_offset;
+	bool tsc_set;			/* ... to something but 0 */
 	u64 clock_base_ns;		/* the moment: kvmclock */
 	u64 clock_base_tsc;		/* ... and the host's TSC */
 	struct mutex clock_lock;	/* around a change of those two */

@@ -420,7 +420,11 @@ struct outcome {
 	u8 window[4096], scratch[SCRATCH_SIZE];
 };
 
-/* One VM serves all instructions, until one gets it into trouble. */
+/*
+ * One VM serves all instructions, until one gets it into trouble. Not without
+ * EPT: what a monitor writes to tables that are shadowed is not seen, unless
+ * it loads other control registers as well.
+ */
 static struct vcpu *exec_vcpu;
 
 static void run_insn(const struct insn *insn, bool mmio, struct outcome *o)
@@ -442,7 +446,7 @@ static void run_insn(const struct insn *insn, bool mmio, struct outcome *o)
 	memcpy(o->window, window, 4096);
 	memcpy(o->scratch, vm->ram + SCRATCH, SCRATCH_SIZE);
 	exec_vcpu = v;
-	if (o->stop != STOP_DONE) {
+	if (o->stop != STOP_DONE || !kvm_uses("ept")) {
 		vm_free(vm);
 		exec_vcpu = NULL;
 	}

@@ -141,7 +141,7 @@ TRACE_EVENT_FN(kvm_hypercall,
 );
 
 /* Of `count` items the first. */
-TRACE_EVENT(kvm_pio,
+TRACE_EVENT_FN(kvm_pio,
 	TP_PROTO(bool write, u16 port, unsigned int size, unsigned int count,
 		 const void *data),
 	TP_ARGS(write, port, size, count, data),
@@ -163,7 +163,8 @@ TRACE_EVENT(kvm_pio,
 	TP_printk("pio_%s at 0x%x size %u count %u val 0x%x%s",
 		  __entry->rw ? "write" : "read", __entry->port, __entry->size,
 		  __entry->count, __entry->val,
-		  __entry->count > 1 ? "(...)" : "")
+		  __entry->count > 1 ? "(...)" : ""),
+	vmx_trace_begin, vmx_trace_end
 );
 
 /* The types are numbers in the interface of perf and trace-cmd. */
@@ -197,7 +198,7 @@ TRACE_EVENT(kvm_mmio,
 		  __entry->len, __entry->gpa, __entry->val)
 );
 
-TRACE_EVENT(kvm_fast_mmio,
+TRACE_EVENT_FN(kvm_fast_mmio,
 	TP_PROTO(u64 gpa),
 	TP_ARGS(gpa),
 	TP_STRUCT__entry(
@@ -206,7 +207,8 @@ TRACE_EVENT(kvm_fast_mmio,
 	TP_fast_assign(
 		__entry->gpa = gpa;
 	),
-	TP_printk("fast mmio at gpa 0x%llx", __entry->gpa)
+	TP_printk("fast mmio at gpa 0x%llx", __entry->gpa),
+	vmx_trace_begin, vmx_trace_end
 );
 
 TRACE_EVENT_FN(kvm_cpuid,

@@ -2186,15 +2186,23 @@ static bool access_can_be_skipped(const struct vcpu_vmx *vmx)
 }
 
 /* They signal an ioeventfd. What a debugger could see goes the longer way. */
-static bool do_write_to_ioeventfd(struct vcpu_vmx *vmx)
+static __always_inline bool do_write_to_ioeventfd(struct vcpu_vmx *vmx,
+						  const bool traced)
 {
-	struct kvm_vcpu *vcpu = &vmx->vcpu;
+	gpa_t gpa;
 
-	return access_can_be_skipped(vmx) &&
-	       kvm_io_signal_any(vcpu, vmcs_read64(GUEST_PHYSICAL_ADDRESS));
+	if (!access_can_be_skipped(vmx))
+		return false;
+	gpa = vmcs_read64(GUEST_PHYSICAL_ADDRESS);
+	if (!kvm_io_signal_any(&vmx->vcpu, gpa))
+		return false;
+	if (traced)
+		trace_kvm_fast_mmio(gpa);
+	return true;
 }
 
-static bool do_out_to_ioeventfd(struct vcpu_vmx *vmx)
+static __always_inline bool do_out_to_ioeventfd(struct vcpu_vmx *vmx,
+						const bool traced)
 {
 	const unsigned long qual = exit_qualification(vmx);
 	struct kvm_vcpu *vcpu = &vmx->vcpu;
@@ -2204,6 +2212,9 @@ static bool do_out_to_ioeventfd(struct vcpu_vmx *vmx)
 	    !kvm_io_signal(vcpu, QUAL_IO_PORT(qual), QUAL_IO_SIZE(qual),
 			   &vcpu->regs[VCPU_RAX]))
 		return false;
+	if (traced)
+		trace_kvm_pio(true, QUAL_IO_PORT(qual), QUAL_IO_SIZE(qual), 1,
+			      &vcpu->regs[VCPU_RAX]);
 	vcpu->stat.io_exits++;
 	return true;
 }
@@ -2267,13 +2278,14 @@ static __always_inline bool fast_exit(struct vcpu_vmx *vmx,
 			return false;
 		break;
 	case EXIT_REASON_IO_INSTRUCTION:
-		if (likely(!vcpu->kvm->ioeventfds) || !do_out_to_ioeventfd(vmx))
+		if (likely(!vcpu->kvm->ioeventfds) ||
+		    !do_out_to_ioeventfd(vmx, traced))
 			return false;
 		break;
 	case EXIT_REASON_EPT_MISCONFIG:
 		recover_events(vmx);
 		if (likely(!vcpu->kvm->ioeventfds) ||
-		    !do_write_to_ioeventfd(vmx))
+		    !do_write_to_ioeventfd(vmx, traced))
 			return false;
 		break;
 	default:

@@ -300,8 +300,6 @@ bool kvm_io_signal(struct kvm_vcpu *vcpu, u16 port, unsigned int len,
 	idx = srcu_read_lock(&kvm->srcu);
 	done = kvm_ioeventfd_write(kvm, KVM_BUS_PIO, port, len, data);
 	srcu_read_unlock(&kvm->srcu, idx);
-	if (done)
-		trace_kvm_pio(true, port, len, 1, data);
 	return done;
 }
 
@@ -312,7 +310,5 @@ bool kvm_io_signal_any(struct kvm_vcpu *vcpu, gpa_t gpa)
 	bool done = kvm_ioeventfd_write(kvm, KVM_BUS_MMIO, gpa, 0, NULL);
 
 	srcu_read_unlock(&kvm->srcu, idx);
-	if (done)
-		trace_kvm_fast_mmio(gpa);
 	return done;
 }

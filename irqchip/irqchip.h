@@ -273,7 +273,8 @@ int kvm_io_write(struct kvm_vcpu *vcpu, enum kvm_bus bus, u64 addr,
 /*
  * True if an ioeventfd wanted it, and was signalled: a write to a port; one to
  * memory, of unknown length and value, for an ioeventfd of any length without
- * datamatch. Interrupts may be off. Only if kvm->ioeventfds.
+ * datamatch. Interrupts may be off. Only if kvm->ioeventfds. For the backend's
+ * inner loop, which traces it.
  */
 bool kvm_io_signal(struct kvm_vcpu *vcpu, u16 port, unsigned int len,
 		   const void *data);

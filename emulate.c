@@ -1656,6 +1656,7 @@ static bool goes_on(struct kvm_emulator *em)
 	    __xfer_to_guest_mode_work_pending())
 		return false;
 	em->nr_answers = 0;
+	em->pio.answered = false;
 	em->no_slot = false;	/* the next one is elsewhere */
 	return true;
 }

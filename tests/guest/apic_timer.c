@@ -39,15 +39,12 @@ static u64 g_begin(u64 lvt, u64 count)
 static u64 g_spin(u64 interrupts, u64 limit)
 {
 	struct percpu *p = this_cpu();
-	u64 now;
 
 	sti();
-	do {
+	while (p->taken < interrupts && rdtsc() - begun < limit)
 		asm volatile("pause");
-		now = rdtsc() - begun;
-	} while (p->taken < interrupts && now < limit);
 	cli();
-	return now;
+	return rdtsc() - begun;
 }
 
 /* Halts in between, so that somebody must wake it up. */

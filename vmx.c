@@ -2288,11 +2288,16 @@ static __always_inline bool fast_exit(struct vcpu_vmx *vmx,
 		    !do_write_to_ioeventfd(vmx, traced))
 			return false;
 		break;
+	case EXIT_REASON_PREEMPTION_TIMER:
+	case EXIT_REASON_EOI_INDUCED:
+	case EXIT_REASON_APIC_WRITE:
+	case EXIT_REASON_TPR_BELOW_THRESHOLD:
+		recover_events(vmx);
+		vmx_apic_exit(vmx);
+		goto done;
 	default:
 		recover_events(vmx);
-		if (!vmx_apic_exit(vmx))
-			return false;
-		goto done;
+		return false;
 	}
 	stepped = skip(vmx);
 done:

@@ -527,25 +527,23 @@ static unsigned int written_register(struct vcpu_vmx *vmx)
 	return QUAL_APIC_OFFSET(exit_qualification(vmx)) & ~0xfu;
 }
 
-bool vmx_apic_exit(struct vcpu_vmx *vmx)
+void vmx_apic_exit(struct vcpu_vmx *vmx)
 {
 	struct kvm_vcpu *vcpu = &vmx->vcpu;
 
 	switch (vmx->exit_reason) {
 	case EXIT_REASON_PREEMPTION_TIMER:
 		timer_expired(vmx);
-		return true;
+		break;
 	case EXIT_REASON_EOI_INDUCED:
 		kvm_apic_eoi_trapped(vcpu, exit_qualification(vmx));
-		return true;
+		break;
 	case EXIT_REASON_APIC_WRITE:
 		kvm_apic_write_trapped(vcpu, written_register(vmx));
-		return true;
+		break;
 	case EXIT_REASON_TPR_BELOW_THRESHOLD:
 		kvm_apic_tpr_changed(vcpu);
-		return true;
-	default:
-		return false;
+		break;
 	}
 }
 

@@ -48,9 +48,9 @@ void vmx_apic_enter(struct vcpu_vmx *vmx);
 
 /*
  * Those that come after their instruction: nothing is to be skipped, and
- * interrupts may be off. False: the reason is another.
+ * interrupts may be off. See fast_exit() for the reasons.
  */
-bool vmx_apic_exit(struct vcpu_vmx *vmx);
+void vmx_apic_exit(struct vcpu_vmx *vmx);
 /*
  * "APIC-Access VM Exits", by an instruction: the address, or INVALID_GPA where
  * it was no access to data.

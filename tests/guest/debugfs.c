@@ -56,23 +56,9 @@ static void need_ours(void)
 		skip("a file of ours");
 }
 
-#define CPUIDS	100
-
-static void g_cpuids(void)
-{
-	u32 regs[4];
-	int i;
-
-	for (;;) {
-		for (i = 0; i < CPUIDS; i++)
-			cpuid(0, 0, regs);
-		outb(PORT_SYNC, 0);
-	}
-}
-
 TEST(counters)
 {
-	struct vcpu *v = guest_start(g_cpuids);
+	struct vcpu *v = guest_start(guest_cpuids);
 	u64 exits, ios;
 
 	need_debugfs();
@@ -81,14 +67,14 @@ TEST(counters)
 	ios = counter("io_exits");
 	vcpu_until(v, STOP_SYNC);
 	EQ(counter("io_exits"), ios + 1);
-	CHECK(counter("exits") > exits + CPUIDS);
+	CHECK(counter("exits") > exits + GUEST_CPUIDS);
 	vm_free(v->vm);
 }
 
 /* The sum of exit_reasons is `exits`, in the VM's folder and the vCPU's. */
 TEST(exit_reasons)
 {
-	struct vcpu *v = guest_start(g_cpuids);
+	struct vcpu *v = guest_start(guest_cpuids);
 	static const char *const lists[] = { "exit_reasons", "vcpu0/stats" };
 	char text[8192], name[64];
 	u64 value, sum;
@@ -118,7 +104,7 @@ TEST(exit_reasons)
 TEST(writes)
 {
 	static const char *const bad[] = { "1", "x", "", "-1", "0x", "1e3" };
-	struct vcpu *v = guest_start(g_cpuids);
+	struct vcpu *v = guest_start(guest_cpuids);
 	char *volatile nowhere = (char *)1;
 	unsigned int i;
 	int fd;
@@ -130,7 +116,7 @@ TEST(writes)
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		FAILS(write(fd, bad[i], strlen(bad[i]) ?: 1), EINVAL);
 	FAILS(write(fd, nowhere, 2), EFAULT);
-	CHECK(counter("exits") > CPUIDS);
+	CHECK(counter("exits") > GUEST_CPUIDS);
 	EQ(write(fd, "0\n", 2), 2);
 	EQ(counter("exits"), 0);
 	close(fd);
@@ -152,7 +138,7 @@ TEST(permissions)
 		"vcpu0/entry_failure",
 	};
 	static const mode_t modes[] = { 0644, 0444, 0444, 0400, 0400 };
-	struct vcpu *v = guest_start(g_cpuids);
+	struct vcpu *v = guest_start(guest_cpuids);
 	int fd[ARRAY_SIZE(files)];
 	struct stat st;
 	unsigned int i;
@@ -180,7 +166,7 @@ TEST(outlived)
 		"exits", "exit_reasons", "vcpu0/stats", "vcpu0/vmcs",
 		"vcpu0/entry_failure",
 	};
-	struct vcpu *v = guest_start(g_cpuids);
+	struct vcpu *v = guest_start(guest_cpuids);
 	int fd[ARRAY_SIZE(files)];
 	char text[100];
 	unsigned int i;
@@ -325,7 +311,7 @@ TEST(two_look_at_one_vmcs)
 
 TEST(entry_failure_requests)
 {
-	struct vcpu *v = guest_start(g_cpuids);
+	struct vcpu *v = guest_start(guest_cpuids);
 	char text[2000];
 	struct kvm_entry_failure good = {
 		.size = sizeof(good), .text_size = sizeof(text),

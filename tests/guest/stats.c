@@ -131,23 +131,9 @@ TEST(format)
 	vm_free(vm);
 }
 
-#define CPUIDS	100
-
-static void g_cpuids(void)
-{
-	u32 regs[4];
-	int i;
-
-	for (;;) {
-		for (i = 0; i < CPUIDS; i++)
-			cpuid(0, 0, regs);
-		outb(PORT_SYNC, 0);
-	}
-}
-
 TEST(counts)
 {
-	struct vcpu *v = guest_start(g_cpuids);
+	struct vcpu *v = guest_start(guest_cpuids);
 	u64 exits, ios;
 	struct stats s;
 
@@ -159,7 +145,7 @@ TEST(counts)
 	vcpu_until(v, STOP_SYNC);
 	exits = stats_value(&s, "exits") - exits;
 	/* Some for the host's own interrupts. */
-	CHECK(exits > CPUIDS && exits < CPUIDS + 100);
+	CHECK(exits > GUEST_CPUIDS && exits < GUEST_CPUIDS + 100);
 	EQ(stats_value(&s, "io_exits"), ios + 1);
 	stats_close(&s);
 	vm_free(v->vm);
@@ -168,7 +154,7 @@ TEST(counts)
 /* Each reason is counted alone, and `exits` is all of them together. */
 TEST(counts_by_reason)
 {
-	struct vcpu *v = guest_start(g_cpuids);
+	struct vcpu *v = guest_start(guest_cpuids);
 	u64 sum = 0, value;
 	struct stats s;
 	u32 i;
@@ -178,7 +164,7 @@ TEST(counts_by_reason)
 		skip("the kernel's own counts no exits by reason");
 	vcpu_until(v, STOP_SYNC);
 	s = stats_open(v->fd);
-	EQ(stats_value(&s, "exit_CPUID"), CPUIDS);
+	EQ(stats_value(&s, "exit_CPUID"), GUEST_CPUIDS);
 	EQ(stats_value(&s, "exit_IO_INSTRUCTION"), 1);
 	for (i = 0; i < s.head.num_desc; i++) {
 		struct kvm_stats_desc *d = desc_at(&s, i);

@@ -74,6 +74,18 @@ void guest_trap(struct trap_frame *f)
 	}
 }
 
+void guest_cpuids(void)
+{
+	u32 regs[4];
+	int i;
+
+	for (;;) {
+		for (i = 0; i < GUEST_CPUIDS; i++)
+			cpuid(0, 0, regs);
+		outb(PORT_SYNC, 0);
+	}
+}
+
 #else
 
 void guest_idt64(struct vm *vm)

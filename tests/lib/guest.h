@@ -204,6 +204,10 @@ static inline void cpuid(u32 leaf, u32 sub, u32 out[4])
 		     : "a"(leaf), "c"(sub) : "memory");
 }
 
+/* An entry point: so many exits by CPUID, then a STOP_SYNC, without end. */
+#define GUEST_CPUIDS	100
+void guest_cpuids(void);
+
 static inline u64 rdtsc(void)
 {
 	u32 low, high;

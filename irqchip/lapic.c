@@ -28,6 +28,8 @@
 #define APIC_VERSION_NUMBER	0x14
 /* Timer, thermal sensor, performance counters, LINT0, LINT1, error. */
 #define APIC_LVT_COUNT		6
+#define for_each_lvt(lvt)						\
+	for ((lvt) = APIC_LVTT; (lvt) <= APIC_LVTERR; (lvt) += APIC_REG_STRIDE)
 
 #define PRIORITY_CLASS		0xf0u
 
@@ -347,7 +349,7 @@ static void reset_registers(struct kvm_lapic *apic)
 	apic_set(apic, APIC_LVR, version(apic));
 	apic_set(apic, APIC_DFR, APIC_DFR_FLAT);
 	apic_set(apic, APIC_SPIV, APIC_VECTOR_MASK);
-	for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += APIC_REG_STRIDE)
+	for_each_lvt(lvt)
 		apic_set(apic, lvt, APIC_LVT_MASKED);
 	if (!apic->vcpu->id && kvm_has_quirk(apic->vcpu->kvm,
 					     KVM_X86_QUIRK_LINT0_REENABLED))
@@ -459,7 +461,7 @@ static void write_svr(struct kvm_lapic *apic, u32 offset, u32 old)
 
 	drop_directed_eoi(apic);
 	if (!(apic_get(apic, APIC_SPIV) & APIC_SPIV_APIC_ENABLED))
-		for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += APIC_REG_STRIDE)
+		for_each_lvt(lvt)
 			apic_set(apic, lvt,
 				 apic_get(apic, lvt) | APIC_LVT_MASKED);
 	update_lint0(apic);

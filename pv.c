@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * pv.c - features that only guests use which know that they are guests:
- * MSR_KVM_*, hypercalls, steal time, end of interrupt. Page faults are in async_pf.c.
+ * MSR_KVM_*, hypercalls, steal time, end of interrupt. Page faults are in
+ * async_pf.c.
  *
  * An MSR tells where in guest memory the two meet. Writing it may happen with
  * interrupts off, so it is noted only; what follows is done upon a request.

@@ -6554,7 +6554,9 @@ static const struct x86_opcode stmxcsr[4] =
 
 static const struct x86_opcode group15_mem[8] = {
 	SUB(T_PREFIX, fxsave), SUB(T_PREFIX, fxsave),
-	SUB(T_PREFIX, ldmxcsr), SUB(T_PREFIX, stmxcsr), N, N, SUB(T_PREFIX, clwb), SUB(T_PREFIX, clflush),
+	SUB(T_PREFIX, ldmxcsr), SUB(T_PREFIX, stmxcsr),
+	N, N,
+	SUB(T_PREFIX, clwb), SUB(T_PREFIX, clflush),
 };
 
 static const struct x86_opcode group15_fence[8] = {
